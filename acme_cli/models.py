@@ -1,0 +1,61 @@
+"""What the shop has, and what the answer is made of. Frozen; a date is in microseconds since 1970, UTC."""
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+
+class User(msgspec.Struct, frozen=True, gc=False):
+    """A customer, spelt as the API spells it."""
+
+    username: str
+    email: str | None = None
+
+
+class Product(msgspec.Struct, frozen=True, gc=False):
+    """A product; what the API does not know of it is None."""
+
+    id: int
+    face: str | None = None
+    price: int | None = None
+    size: int | None = None
+
+
+class Purchase(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One purchase. A missing or unreadable date is None and counts as the oldest."""
+
+    username: str
+    product_id: int
+    date: int | None = None
+
+
+class PopularProduct(msgspec.Struct, frozen=True):
+    """One place in the ranking.
+
+    `recent` names each buyer once, newest purchase first; `purchases` counts every purchase, `buyers` the
+    distinct people; `rank` starts at 1; `last_purchased` is None when no counted purchase has a date.
+    """
+
+    rank: int
+    id: int
+    face: str | None
+    price: int | None
+    size: int | None
+    recent: tuple[str, ...]
+    purchases: int
+    buyers: int
+    last_purchased: int | None
+
+
+_EPOCH = datetime(1970, 1, 1)  # naive: offsets are subtracted by hand, which cannot overflow
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def parse_date(text: str) -> int | None:
+    """Return an ISO 8601 date as microseconds since 1970 (without a zone: UTC), or None if it is unreadable."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    offset = moment.utcoffset() or timedelta()
+    return (moment.replace(tzinfo=None) - _EPOCH - offset) // _MICROSECOND
