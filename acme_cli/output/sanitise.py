@@ -1,0 +1,33 @@
+"""What may reach a terminal: control and bidi characters become visible escapes, all other text stays as it is."""
+
+import re
+
+# C1, the bidi controls, the two line separators that are not C0, and lone surrogates. U+200C and U+200D (joiners)
+# are wanted: emoji and several scripts need them.
+_BEYOND_ASCII = r"\x80-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+_FORBIDDEN = re.compile(rf"[\x00-\x1f\x7f{_BEYOND_ASCII}]")
+_FORBIDDEN_IN_JSON = re.compile(rf"[\x7f{_BEYOND_ASCII}]")
+_SHORT = {"\n": r"\n", "\t": r"\t", "\r": r"\r"}
+
+
+def visible(text: str) -> str:
+    r"""Return text with every control, bidi and surrogate character as an escape: ``\n``, ``\u001b``, ``\u202e``.
+
+    Backslashes stay single, so the escape is for the eye; JSON is the form that loses nothing.
+    """
+    return _FORBIDDEN.sub(_escape, text)
+
+
+def visible_json(encoded: bytes) -> bytes:
+    """Return a JSON document in UTF-8 with the same characters as JSON escapes; it decodes to the same value.
+
+    JSON has already escaped what is below U+0020 in its strings, so newlines are layout and stay.
+    """
+    if encoded.isascii() and b"\x7f" not in encoded:
+        return encoded
+    return _FORBIDDEN_IN_JSON.sub(_escape, encoded.decode()).encode()
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match[0]
+    return _SHORT.get(character) or f"\\u{ord(character):04x}"

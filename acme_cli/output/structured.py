@@ -1,0 +1,168 @@
+"""The answer for programs: json, ndjson, csv, tsv and markdown, as bytes in UTF-8."""
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+
+from acme_cli.errors import UsageError
+from acme_cli.models import PopularProduct
+from acme_cli.output.sanitise import visible, visible_json
+
+Value = int | str | tuple[str, ...] | None
+
+DEFAULT_FIELDS = ("id", "face", "price", "size", "recent")
+"""The contract: these five, in this order, in every format unless other fields are asked for."""
+
+_EPOCH = datetime(1970, 1, 1)  # naive, because isoformat() shall not write an offset
+
+# What could be markup in some dialect of markdown: a special character, an underscore that is not inside a word,
+# or the start of an address that would become a link.
+_MARKUP = re.compile(r"[\\`*<>\[\]{}&~^=$:@#]|(?<![^\W_])_|_(?![^\W_])|www\.", re.IGNORECASE)
+
+
+def _last_purchased(product: PopularProduct) -> str | None:
+    """ISO 8601 in UTC, always with six decimals, so that values sort as text: 2026-10-01T12:00:00.000000Z."""
+    if product.last_purchased is None:
+        return None
+    try:
+        moment = _EPOCH + timedelta(microseconds=product.last_purchased)
+    except OverflowError:  # an offset can push a date out of the years 1 to 9999, which have no such form
+        return None
+    return moment.isoformat(timespec="microseconds") + "Z"
+
+
+FIELDS: dict[str, Callable[[PopularProduct], Value]] = {
+    "id": lambda product: product.id,
+    "face": lambda product: product.face,
+    "price": lambda product: product.price,
+    "size": lambda product: product.size,
+    "recent": lambda product: product.recent,
+    "rank": lambda product: product.rank,
+    "purchases": lambda product: product.purchases,
+    "buyers": lambda product: product.buyers,
+    "last_purchased": _last_purchased,
+}
+"""Every field that can be asked for, and how it is read."""
+
+
+def parse_fields(text: str) -> tuple[str, ...]:
+    """Return the names in a comma-separated list, in its order.
+
+    Raises UsageError for a name that is unknown, empty, or given twice.
+    """
+    names = tuple(name.strip() for name in text.split(","))
+    known = f"Known fields: {', '.join(FIELDS)}."
+    for index, name in enumerate(names):
+        if not name:
+            raise UsageError("--fields has an empty field name.", hint=known)
+        if name not in FIELDS:
+            from difflib import get_close_matches  # only a mistake needs it
+
+            near = get_close_matches(name.lower(), FIELDS, n=1)
+            guess = f"Did you mean '{near[0]}'?" if near else None
+            raise UsageError(f"--fields: unknown field '{visible(name)}'. {known}", hint=guess)
+        if name in names[:index]:
+            raise UsageError(f"--fields names '{name}' twice.", hint="Name each field once.")
+    return names
+
+
+def render(
+    format: str,  # noqa: A002  the name of the option
+    products: Sequence[PopularProduct],
+    *,
+    fields: tuple[str, ...] | None = None,
+    indent: bool = False,
+) -> bytes:
+    """Return the answer in one of FORMATS, ending in one newline; ndjson without products is empty.
+
+    `fields` are names as `parse_fields` returns them, None the five of the contract. `indent` is for json only.
+    """
+    names = fields or DEFAULT_FIELDS
+    rows: list[list[Value]] = [[FIELDS[name](product) for name in names] for product in products]
+    return FORMATS[format](names, rows, indent)
+
+
+def _json(names: tuple[str, ...], rows: list[list[Value]], indent: bool) -> bytes:
+    return _encode([dict(zip(names, row, strict=True)) for row in rows], indent)
+
+
+def _ndjson(names: tuple[str, ...], rows: list[list[Value]], _indent: bool) -> bytes:
+    return b"".join(_encode(dict(zip(names, row, strict=True)), indent=False) for row in rows)
+
+
+def _encode(value: object, indent: bool) -> bytes:
+    try:
+        encoded = msgspec.json.encode(value)
+        if indent:
+            encoded = msgspec.json.format(encoded, indent=2)
+    except UnicodeEncodeError:  # a lone surrogate
+        import json  # slow, and needed only where msgspec gives up
+
+        separators = (",", ": " if indent else ":")
+        encoded = json.dumps(value, indent=2 if indent else None, separators=separators).encode()
+    return visible_json(encoded) + b"\n"
+
+
+def _csv(names: tuple[str, ...], rows: list[list[Value]], _indent: bool) -> bytes:
+    import csv  # only this format needs them
+    import io
+
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([_unarmed(_cell(value)) for value in row] for row in rows)
+    return text.getvalue().encode()
+
+
+def _tsv(names: tuple[str, ...], rows: list[list[Value]], _indent: bool) -> bytes:
+    cells = [[visible(_cell(value)) for value in row] for row in rows]
+    return "".join("\t".join(row) + "\n" for row in [list(names), *cells]).encode()
+
+
+def _markdown(names: tuple[str, ...], rows: list[list[Value]], _indent: bool) -> bytes:
+    lines = [
+        list(names),
+        ["---:" if name in {"id", "price", "size", "rank", "purchases", "buyers"} else "---" for name in names],
+        *([_literal(_cell(value)) for value in row] for row in rows),
+    ]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines).encode()
+
+
+def _cell(value: Value) -> str:
+    if value is None:
+        return ""
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _unarmed(cell: str) -> str:
+    """Return a csv cell that no spreadsheet takes for a formula; its first character decides before it is escaped."""
+    return ("'" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else "") + visible(cell)
+
+
+def _literal(cell: str) -> str:
+    r"""Return a cell that renders as the text it is.
+
+    A `|` is escaped. What could be markup becomes a code span, whose content no dialect interprets: the text itself
+    stays as it came, which escaping with backslashes (`¯\\\_(ツ)\_/¯`) would not leave it.
+    """
+    shown = visible(cell)
+    text = shown.replace("|", r"\|")
+    if not _MARKUP.search(shown):
+        return text
+    fence = "`"
+    while fence in text:
+        fence += "`"
+    pad = " " if text[0] in "` " or text[-1] in "` " else ""  # markdown takes one space off each end
+    return f"{fence}{pad}{text}{pad}{fence}"
+
+
+FORMATS: dict[str, Callable[[tuple[str, ...], list[list[Value]], bool], bytes]] = {
+    "json": _json,
+    "ndjson": _ndjson,
+    "csv": _csv,
+    "tsv": _tsv,
+    "markdown": _markdown,
+}
+"""The structured formats by name."""
