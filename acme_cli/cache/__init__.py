@@ -1,0 +1,1 @@
+"""What was asked before, kept on disk."""

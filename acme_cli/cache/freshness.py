@@ -1,0 +1,33 @@
+"""What a stored response is good for, given its age: pure, without a clock."""
+
+from enum import Enum
+
+import msgspec
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """How long (seconds) a response is fresh, and how long past that it may stand in for a failed request."""
+
+    ttl: float
+    max_stale: float
+    refresh: bool = False
+    offline: bool = False
+
+
+class Standing(Enum):
+    """What a stored response may be used for."""
+
+    FRESH = "answers at once"
+    STALE = "answers if the API cannot"
+    EXPIRED = "may only be revalidated"
+
+
+def standing(fetched_at: float, now: float, policy: Policy) -> Standing:
+    """Return what a response fetched at `fetched_at` (seconds) may be used for at `now`.
+
+    One from the future (the clock was set back) is not fresh, but may stand in.
+    """
+    age = now - fetched_at
+    if 0 <= age < policy.ttl and not policy.refresh:
+        return Standing.FRESH
+    return Standing.STALE if age <= policy.ttl + policy.max_stale else Standing.EXPIRED

@@ -1,0 +1,75 @@
+"""What the rest of the program knows of the cache: bytes by key, which may be gone at any time."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+import msgspec
+
+Belongs = Callable[[str, bytes], bool]
+
+
+class Stats(msgspec.Struct, frozen=True):
+    """What is stored: `size` in bytes on disk, times in seconds since 1970, `groups` by the data API's base URL."""
+
+    entries: int
+    size: int
+    oldest: float | None
+    newest: float | None
+    groups: dict[str, int]
+
+
+class Store(Protocol):
+    """Bytes by key. Any method but close may raise any Exception; Guarded turns that into a miss."""
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """Return what is stored under those of `keys` that are known."""
+
+    def set_many(self, items: Mapping[str, bytes]) -> None:
+        """Store all of them, or none."""
+
+    def delete(self, key: str) -> None:
+        """Forget one, known or not."""
+
+    def close(self) -> None:
+        """Let go of files."""
+
+
+class Guarded:
+    """A store whose failures are misses: the first is reported in one warning, and ends its use for this run."""
+
+    def __init__(self, store: Store, warn: Callable[[str], None]) -> None:
+        self._store: Store | None = store
+        self._warn = warn
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """Return what is stored and can be read."""
+        try:
+            return {} if self._store is None else self._store.get_many(keys)
+        except Exception as error:  # noqa: BLE001  whatever a damaged cache does, the API has the answer
+            self._give_up(error)
+            return {}
+
+    def set_many(self, items: Mapping[str, bytes]) -> None:
+        """Store if possible."""
+        try:
+            if self._store is not None and items:
+                self._store.set_many(items)
+        except Exception as error:  # noqa: BLE001  the answer is known, storing it is a favour
+            self._give_up(error)
+
+    def delete(self, key: str) -> None:
+        """Forget if possible."""
+        try:
+            if self._store is not None:
+                self._store.delete(key)
+        except Exception as error:  # noqa: BLE001  as for set_many
+            self._give_up(error)
+
+    def close(self) -> None:
+        """Let go of files."""
+        if self._store is not None:
+            self._store.close()
+
+    def _give_up(self, error: Exception) -> None:
+        self._warn(f"the cache is not used: {error or type(error).__name__}")
+        self._store = None

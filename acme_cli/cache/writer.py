@@ -1,0 +1,123 @@
+"""Writing the store on disk: a diskcache stripped of everything that trusts its own file. The only importer of it."""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import diskcache  # noqa: TID253  this module is imported on the first write only
+
+
+class _BytesDisk(diskcache.Disk):  # type: ignore[misc]  # it has no types
+    """Str keys and bytes values, inline. No pickles, no files (CVE-2025-69872)."""
+
+    def put(self, key: Any) -> tuple[str, bool]:
+        return str(key), True
+
+    def store(self, value: Any, read: bool, key: Any = None) -> tuple[int, int, None, bytes]:
+        return 0, diskcache.core.MODE_RAW, None, bytes(value)
+
+    def get(self, key: Any, raw: Any) -> Any:
+        raise NotImplementedError("stored keys are never turned into objects")
+
+    def fetch(self, mode: Any, filename: Any, value: Any, read: Any) -> Any:
+        raise NotImplementedError("stored values are read by disk.py alone")
+
+    def remove(self, file_path: Any) -> None:
+        """Do nothing: a file name in the database was not put there by us."""
+
+
+class Writer(diskcache.Cache):  # type: ignore[misc]  # it has no types
+    """diskcache on an existing database, without its set-up.
+
+    The set-up costs 74 statements, 40 of them writes, applies what the file's Settings table says, and waits a
+    minute for a lock. What `set` needs of it are the attributes below.
+    """
+
+    def __init__(self, folder: Path, timeout: float) -> None:
+        self._directory = str(folder)
+        self._timeout = timeout
+        self._local = threading.local()
+        self._txn_id = None
+        self._disk = _BytesDisk(str(folder))
+        self.cull_limit = 0
+
+    @property
+    def _con(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "con", None)
+        if connection is None:
+            uri = f"file:{quote(self._directory)}/{diskcache.core.DBNAME}?mode=rw"
+            connection = sqlite3.connect(uri, uri=True, timeout=self._timeout, isolation_level=None)
+            self._local.con = connection
+            self._local.pid = os.getpid()
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("PRAGMA cell_size_check = ON")
+            connection.execute("PRAGMA synchronous = NORMAL")
+        return connection
+
+    def store(self, items: Mapping[str, bytes], size_limit: int) -> None:
+        """Store all items in one transaction; delete the oldest others until 0.85 of the limit holds.
+
+        Items beyond half the limit are left out. Raises sqlite3.Error or diskcache.Timeout.
+        """
+        room = size_limit // 2
+        with self.transact():
+            kept = []
+            for key, value in items.items():
+                room -= len(value)
+                if room > 0:
+                    self.set(key, value)
+                    kept.append(key)
+            self._evict(set(kept), 0.85 * size_limit)
+        self._shorten_log(size_limit)
+
+    def forget(self, key: str) -> None:
+        """Delete one row. Raises sqlite3.Error or diskcache.Timeout."""
+        with self.transact():
+            self._sql("DELETE FROM Cache WHERE key = ?", (key,))
+
+    def forget_before(self, moment: float) -> None:
+        """Delete the rows stored before `moment`, in seconds since 1970. Raises as `forget`."""
+        with self.transact():
+            self._sql("DELETE FROM Cache WHERE store_time < ? OR store_time IS NULL", (moment,))
+
+    def _evict(self, kept: set[str], size_limit: float) -> None:
+        (page_size,) = self._sql("PRAGMA page_size").fetchone()
+        while True:
+            (pages,) = self._sql("PRAGMA page_count").fetchone()
+            (free,) = self._sql("PRAGMA freelist_count").fetchone()
+            if (pages - free) * page_size <= size_limit:
+                return
+            oldest = self._sql("SELECT rowid, key FROM Cache ORDER BY store_time LIMIT 64").fetchall()
+            gone = [(rowid,) for rowid, key in oldest if key not in kept]
+            if not gone:
+                return
+            self._con.executemany("DELETE FROM Cache WHERE rowid = ?", gone)
+
+    def _shorten_log(self, size_limit: int) -> None:
+        """Empty the write-ahead log once it is long: nothing else bounds it while readers come and go."""
+        log = Path(self._directory) / f"{diskcache.core.DBNAME}-wal"
+        if log.exists() and log.stat().st_size > size_limit / 16:
+            self._sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def create(folder: Path, size_limit: int) -> None:
+    """Make an empty store at `folder`: whole elsewhere, then renamed, so that nobody ever sees a part of it."""
+    made = folder.with_name(f"{folder.name}.new-{os.urandom(8).hex()}")
+    made.mkdir(mode=0o700)
+    try:
+        diskcache.Cache(str(made), disk=_BytesDisk, size_limit=size_limit, cull_limit=0).close()
+        for file in made.iterdir():
+            file.chmod(0o600)
+        made.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+    finally:
+        if made.exists():
+            for file in made.iterdir():
+                file.unlink()
+            made.rmdir()
