@@ -1,0 +1,87 @@
+"""What can be asked of the data API: the path, the parameters, and how its body becomes a value."""
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from acme_cli.errors import UsageError
+from acme_cli.models import Product, Purchase, User
+
+from . import payloads
+
+T = TypeVar("T")
+
+_LONGEST_SEGMENT = 4096
+"""Bytes of a percent-encoded username; servers refuse request lines of about twice that."""
+
+
+class Endpoint(msgspec.Struct, Generic[T], frozen=True):
+    """One thing that can be asked for.
+
+    `path` is relative to the base URL, with its query if any; it is also what the stored response is called.
+    `read` turns one body into a value, or into the rows of one page; it gets None for a 404.
+    """
+
+    path: str
+    read: Callable[[bytes | None], Any]
+    canonical: msgspec.json.Decoder[T]
+    row: Callable[[Any], Any] | None = None
+    """For a list that is paged: turns one row of it, all pages read, into its canonical form."""
+    keep_missing: bool = True
+    """Whether it may be remembered that there is no such thing."""
+
+
+_users: msgspec.json.Decoder[User | None] = msgspec.json.Decoder(User | None)
+_products: msgspec.json.Decoder[Product | None] = msgspec.json.Decoder(Product | None)
+_purchases: msgspec.json.Decoder[list[Purchase]] = msgspec.json.Decoder(list[Purchase])
+
+
+def user(username: str) -> Endpoint[User | None]:
+    """The user, or None if there is none (which is never remembered). Raises UsageError for an unusable name."""
+    return Endpoint(
+        f"users/{segment(username)}",
+        lambda body: None if body is None else payloads.user(body),
+        _users,
+        keep_missing=False,
+    )
+
+
+def recent_purchases(username: str, limit: int) -> Endpoint[list[Purchase]]:
+    """The user's recent purchases, newest first by the server's word, in one request; unknown user: none."""
+    path = f"purchases/by_user/{segment(username)}?limit={limit}"
+    return Endpoint(path, lambda body: [payloads.purchase(row) for row in _rows(body)[:limit]], _purchases)
+
+
+def product(product_id: int) -> Endpoint[Product | None]:
+    """The product, or None if it no longer exists."""
+    return Endpoint(f"products/{product_id}", lambda body: None if body is None else payloads.product(body), _products)
+
+
+def buyers(product_id: int) -> Endpoint[list[Purchase]]:
+    """Every purchase of the product, over all pages, in the API's order."""
+    return Endpoint(f"purchases/by_product/{product_id}", _rows, _purchases, row=payloads.purchase)
+
+
+def segment(username: str) -> str:
+    """Return the name as exactly one percent-encoded path segment.
+
+    Raises UsageError for names that cannot be one: empty, ``.``, ``..``, control characters, lone surrogates,
+    and over 4096 bytes.
+    """
+    if username in {"", ".", ".."}:
+        raise UsageError(f"the username {username!r} cannot be asked for", "give the name of one user")
+    if not username.isprintable() and any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in username):
+        raise UsageError("the username contains a control character", "give the name without it")
+    try:
+        encoded = quote(username, safe="")
+    except UnicodeEncodeError as error:
+        raise UsageError("the username is not valid Unicode text", "check the terminal's encoding") from error
+    if len(encoded) > _LONGEST_SEGMENT:
+        raise UsageError(f"the username is too long ({len(username):,} characters)")
+    return encoded
+
+
+def _rows(body: bytes | None) -> list[payloads.PurchaseRow]:
+    return [] if body is None else payloads.purchases(body)

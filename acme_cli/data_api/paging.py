@@ -1,0 +1,114 @@
+"""How a list is read to its end, page by page: pure, told the pages and telling which to ask for next.
+
+The API gives no total and no next link, and servers differ: some treat ``limit`` as exclusive, some cap it, some
+ignore ``skip``. A list must come out whole on each of them, or not at all.
+"""
+
+from collections.abc import Generator, Sequence
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from acme_cli.errors import ApiError
+
+Row = TypeVar("Row")
+
+MOST_ROWS = 2_000_000
+"""A list that is longer is taken for one that never ends."""
+
+_SHORTEST_CAP = 10
+"""Nobody caps a page below the contract's default limit."""
+
+
+class Page(NamedTuple):
+    """One request for part of a list."""
+
+    skip: int
+    limit: int
+
+
+class LimitCap(msgspec.Struct):
+    """What is known of a server's cap on ``limit``: the length of its longest page, if that is less than asked.
+
+    A first page that is shorter than asked is the whole list when its length is at most `whole`; it is not when
+    it is exactly `cap`. Between them nobody knows, and the longest such list of a run is asked for a page more.
+    """
+
+    cap: int | None = None
+    whole: int = _SHORTEST_CAP - 1
+    unsure: set[int] = set()
+    probing: bool = False
+
+    def goes_on(self, length: int, limit: int) -> bool | None:
+        """Whether a list whose first page has `length` rows has more; None if that is to be found out."""
+        if length >= limit - 1:
+            self.learn(limit, more=False)
+            return True
+        if length == self.cap:
+            return True
+        return False if length <= self.whole else None
+
+    def learn(self, length: int, *, more: bool) -> None:
+        """Note that after a page of `length` rows there was more, or that there was not."""
+        if more:
+            self.cap, self.whole = length, length - 1
+        else:
+            self.whole = max(length, self.whole)
+            if self.cap is not None and self.cap <= self.whole:
+                self.cap = None
+
+
+def read_list(limit: int, widest: int, cap: LimitCap) -> Generator[list[Page], Sequence[Sequence[Row]], list[Row]]:
+    """Yield the pages to ask for, at the same time; be sent their rows; return all rows, each once.
+
+    An empty list of pages means: nothing before every other list of the run has shown its first page. Windows
+    double up to `widest` pages. Raises ApiError for a list that cannot be read to its end.
+    """
+    rows: dict[Row, None] = {}
+    (first,) = yield [Page(0, limit)]
+    rows.update(dict.fromkeys(first))
+    step = position = len(first)
+    window = 1
+    while (more := cap.goes_on(step, limit)) is None:
+        cap.unsure.add(step)
+        yield []
+        if step == max(cap.unsure, default=0) and not cap.probing:
+            cap.probing = True
+            try:
+                (batch,) = yield [Page(step, limit)]
+            finally:
+                cap.probing = False
+                cap.unsure.clear()
+            cap.learn(step, more=bool(batch))
+            _append(rows, batch)
+            position += len(batch)
+            more = len(batch) >= step
+            window = 2
+            break
+    while more:
+        pages = [Page(position + index * step, limit) for index in range(window)]
+        batches = yield pages
+        window = min(2 * window, widest)
+        for index, (page, batch) in enumerate(zip(pages, batches, strict=True)):
+            _append(rows, batch)
+            position = page.skip + len(batch)
+            if position > MOST_ROWS:
+                raise ApiError(f"the list does not end: over {MOST_ROWS:,} rows")
+            if len(batch) != step and any(batches[index + 1 :]):
+                window = 1  # the pages do not join: go on from the gap
+                break
+            more = len(batch) >= min(step, limit - 1)
+            if not more:
+                break
+    return list(rows)
+
+
+def _append(rows: dict[Row, None], batch: Sequence[Row]) -> None:
+    """Add a later page's rows, dropping those already received. Raises ApiError if `skip` seems to be ignored."""
+    before = len(rows)
+    rows.update(dict.fromkeys(batch))
+    if batch and len(rows) == before:
+        # Rows that moved on by a few places while we read show the end of the last page again; that is harmless.
+        distinct = list(dict.fromkeys(batch))
+        if len(distinct) == before or list(rows)[-len(distinct) :] != distinct:
+            raise ApiError("the list cannot be paged: a later page holds only rows of earlier ones")

@@ -1,0 +1,119 @@
+"""Bytes from the data API to rows and models; what real servers do differently is settled here and nowhere else.
+
+Read are snake_case and camelCase keys, users and products with and without their envelope, and ``{}`` for what
+does not exist. Refused, with the place in the body, is whatever would have to be guessed.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from acme_cli.errors import PayloadError
+from acme_cli.models import Product, Purchase, User, parse_date
+
+T = TypeVar("T")
+
+
+class PurchaseRow(msgspec.Struct, frozen=True, gc=False):
+    """A purchase as it was sent. Two rows are the same purchase only if all four fields are equal."""
+
+    id: int
+    username: str
+    product_id: int
+    date: str | None
+
+
+class _WirePurchase(msgspec.Struct, gc=False):
+    id: int
+    username: str
+    snake: int | UnsetType = msgspec.field(default=UNSET, name="product_id")
+    camel: int | UnsetType = msgspec.field(default=UNSET, name="productId")
+    date: Any = None
+
+
+class _Purchases(msgspec.Struct):
+    purchases: list[_WirePurchase]
+
+
+class _UserEnvelope(msgspec.Struct):
+    user: User
+
+
+class _ProductEnvelope(msgspec.Struct):
+    product: Product
+
+
+_purchases = msgspec.json.Decoder(_Purchases)
+_raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def purchases(body: bytes) -> list[PurchaseRow]:
+    """Return the rows of a list of purchases in the order sent; ``{}`` stands for a list of something unknown.
+
+    Raises PayloadError.
+    """
+    if len(body) < 16 and _is_empty(body):
+        return []
+    rows = []
+    for index, wire in enumerate(_decode(_purchases.decode, body).purchases):
+        product_id = wire.camel if wire.snake is UNSET else wire.snake
+        if product_id is UNSET:
+            raise PayloadError(f"$.purchases[{index}].product_id is missing")
+        date = wire.date if isinstance(wire.date, str) else None
+        rows.append(PurchaseRow(wire.id, wire.username, product_id, date))
+    return rows
+
+
+def purchase(row: PurchaseRow) -> Purchase:
+    """Return the canonical form of a row; an unreadable date counts as missing."""
+    return Purchase(row.username, row.product_id, None if row.date is None else parse_date(row.date))
+
+
+def user(body: bytes) -> User | None:
+    """Return the user in `body`, or None if it says that there is none. Raises PayloadError."""
+    return _single(body, "user", _UserEnvelope, User)
+
+
+def product(body: bytes) -> Product | None:
+    """Return the product in `body`, or None if it says that there is none. Raises PayloadError."""
+    return _single(body, "product", _ProductEnvelope, Product)
+
+
+def _single(body: bytes, name: str, envelope: type[Any], model: type[T]) -> T | None:
+    content = _decode(_raw_object.decode, body)
+    if not content:
+        return None
+    if name not in content:
+        return _decode(msgspec.json.Decoder(model).decode, body)
+    if bytes(content[name]) == b"null" or _is_empty(bytes(content[name])):
+        return None
+    found: T = getattr(_decode(msgspec.json.Decoder(envelope).decode, body), name)
+    return found
+
+
+def _is_empty(encoded: bytes) -> bool:
+    return b"".join(encoded.split()) == b"{}"
+
+
+def _decode(decode: Callable[[bytes], T], body: bytes) -> T:
+    """Decode, with every way in which a body can be senseless as a PayloadError that says where."""
+    try:
+        return decode(body)
+    except msgspec.ValidationError as error:
+        raise PayloadError(_with_place(str(error))) from error
+    except RecursionError as error:
+        raise PayloadError("the JSON is nested too deeply") from error
+    except ValueError as error:  # malformed JSON (msgspec.DecodeError), invalid UTF-8
+        raise PayloadError(f"the body is not JSON: {error}") from error
+
+
+def _with_place(message: str) -> str:
+    """Turn msgspec's ``Expected `int`, got `str` - at `$.a` `` into ``$.a: expected int, got str``."""
+    what, _, place = message.replace("`", "").partition(" - at ")
+    place = place or "$"
+    missing = what.removeprefix("Object missing required field ")
+    if missing != what:
+        return f"{place}.{missing} is missing"
+    return f"{place}: {what[:1].lower()}{what[1:]}"

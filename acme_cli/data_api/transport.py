@@ -1,0 +1,330 @@
+"""One GET over the network: deadlines, retries, bounded bodies, and every way to fail as an AcmeError.
+
+The only module that imports httpx, and itself imported on the first miss only.
+"""
+
+import random
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+# httpx imports its own command line, and with it click and rich, where click is installed: 60 ms for nothing.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None is how an import is refused
+
+import httpcore  # noqa: E402, TID253  after the line above; this module is imported late
+import httpx  # noqa: E402, TID253  the same
+
+from acme_cli.errors import AcmeError, ApiError, ApiStatusError, ApiUnreachable, UsageError  # noqa: E402  the same
+
+from .deadline import DeadlineBackend  # noqa: E402  the same
+
+LARGEST_BODY = 8 * 2**20
+"""Bytes of one body, unpacked. Decoding JSON takes about five times as much memory."""
+
+_RETRIED = {408, 429, 500, 502, 503, 504}
+_FIRST_BACKOFF = 0.2
+_TIMEOUTS = (httpx.TimeoutException, httpcore.TimeoutException)
+_NETWORK_ERRORS = (
+    httpx.TransportError,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    OSError,
+)
+
+
+class Response(NamedTuple):
+    """An answer that can be used: 200, 304 to a conditional request, or 404. `seconds` covers all attempts."""
+
+    status: int
+    body: bytes
+    etag: str | None
+    seconds: float
+    attempts: int
+
+
+class _Failed(Exception):
+    """One attempt failed with `error`; `retry_after` is in seconds, None if another attempt is pointless."""
+
+    def __init__(self, error: AcmeError, retry_after: float | None) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.retry_after = retry_after
+
+
+class Transport:
+    """GETs paths below a base URL. Any number of threads may use one at the same time.
+
+    `timeout` is in seconds and bounds one attempt, from connecting to the last byte; `retries` counts the
+    attempts after the first. Raises UsageError if the environment's proxy or certificate settings are unusable.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        token: str | None,
+        timeout: float,
+        retries: int,
+        network: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._timeout = timeout
+        self._retries = retries
+        headers = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "acme-cli"}
+        if token is not None:
+            headers["authorization"] = f"Bearer {token}"
+        try:
+            self._base = httpx.URL(base_url)
+            # Without trust_env, so that no .netrc puts another credential in the token's place.
+            self._client = httpx.Client(transport=network or _network(self._base), headers=headers, trust_env=False)
+        except httpx.InvalidURL as error:
+            raise UsageError(f"{base_url} is no URL that can be asked: {error}") from error
+        except (OSError, ValueError) as error:
+            hint = "check SSL_CERT_FILE, SSL_CERT_DIR and the *_PROXY variables of the environment"
+            raise UsageError(f"the connection to {base_url} cannot be prepared: {error}", hint) from error
+
+    def get(self, path: str, etag: str | None = None) -> Response:
+        """Return the answer to GET `path`, asked only if it differs from `etag` when that is given.
+
+        Raises ApiError or ApiUnreachable after the last attempt.
+        """
+        url = self._base.copy_with(raw_path=self._base.raw_path + path.encode("ascii"))
+        start = time.monotonic()
+        try:
+            status, body, new_etag, attempts = *self._attempt(url, etag), 1
+        except _Failed as failed:
+            if failed.retry_after is None or self._retries == 0:
+                raise failed.error from failed.__cause__
+            status, body, new_etag, attempts = self._retry(url, etag, failed)
+        return Response(status, body, new_etag, time.monotonic() - start, attempts)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _retry(self, url: httpx.URL, etag: str | None, first: _Failed) -> tuple[int, bytes, str | None, int]:
+        import stamina  # its import costs what most runs never need
+
+        stamina.instrumentation.set_on_retry_hooks(())  # its default logs to stderr
+        attempts = 1
+
+        def backoff(error: Exception) -> bool | float:
+            """Full jitter over a doubling interval, but never less than the server asked for."""
+            if not isinstance(error, _Failed) or error.retry_after is None:
+                return False
+            jitter = random.uniform(0, _FIRST_BACKOFF * 2**attempts)  # noqa: S311  no secret
+            return max(jitter, error.retry_after)
+
+        try:
+            for attempt in stamina.retry_context(on=backoff, attempts=self._retries + 1, timeout=None):
+                with attempt:
+                    attempts = attempt.num
+                    if attempts == 1:
+                        raise first
+                    return *self._attempt(url, etag), attempts
+        except _Failed as failed:
+            raise failed.error from failed.__cause__
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _attempt(self, url: httpx.URL, etag: str | None) -> tuple[int, bytes, str | None]:
+        deadline = time.monotonic() + self._timeout
+        timeouts = {"connect": deadline, "read": deadline, "write": deadline, "pool": self._timeout}
+        request = self._client.build_request(
+            "GET",
+            url,
+            headers=None if etag is None else {"if-none-match": etag},
+            extensions={"timeout": timeouts},
+        )
+        response = None
+        try:
+            response = self._client.send(request, stream=True)
+            if response.status_code == 200:
+                return 200, _read(response, url), response.headers.get("etag")
+            if response.status_code == 404 or (response.status_code == 304 and etag is not None):
+                _read(response, url)  # to its end, so that the connection can be used again
+                return response.status_code, b"", None
+            raise self._refusal(response, url)
+        except _TIMEOUTS as error:
+            message = f"GET {url}: no whole answer within {self._timeout:g} s"
+            raise _Failed(ApiUnreachable(message, "a longer --timeout may help"), 0) from error
+        except _NETWORK_ERRORS as error:
+            reason = str(error) or type(error).__name__
+            if response is not None or _is_garbage(error):
+                raise _Failed(ApiError(f"GET {url}: the answer is broken: {reason}"), 0) from error
+            hint = "is the data API running there? `acme doctor` checks"
+            raise _Failed(ApiUnreachable(f"GET {url}: {reason}", hint), 0) from error
+        finally:
+            if response is not None:
+                with suppress(*_NETWORK_ERRORS):
+                    response.close()
+
+    def _refusal(self, response: httpx.Response, url: httpx.URL) -> _Failed:
+        status = response.status_code
+        phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else ""
+        message = f"GET {url} answered {status} {phrase}".rstrip()
+        hint = None
+        if status in {401, 403}:
+            hint = "check the token: ACME_API_TOKEN or --api-token-file"
+        elif 300 <= status < 400 and "location" in response.headers:
+            message += f", a redirect to {response.headers['location']}"
+            hint = "redirects are not followed; set --api-url to the API's own address"
+        retry_after: float | None = None
+        if status in _RETRIED:
+            retry_after = _retry_after(response.headers.get("retry-after"))
+            if retry_after > self._timeout:
+                message += f", and asks to wait {retry_after:.0f} s"
+                retry_after = None
+        return _Failed(ApiStatusError(message, status, hint), retry_after)
+
+
+def _read(response: httpx.Response, url: httpx.URL) -> bytes:
+    """Return the body, unpacked. Raises _Failed for one that is too large or packed in an unknown way."""
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"identity", "gzip", "x-gzip", "deflate", ""}:
+        raise _Failed(ApiError(f"GET {url}: the answer is packed as {encoding}, which was not asked for"), None)
+    chunks = response.iter_raw()
+    if encoding in {"gzip", "x-gzip", "deflate"}:
+        chunks = _unpacked(chunks)
+    body = bytearray()
+    try:
+        for chunk in chunks:
+            body += chunk
+            if len(body) > LARGEST_BODY:
+                raise _Failed(ApiError(f"GET {url}: the answer is larger than {LARGEST_BODY:,} bytes"), None)
+    except zlib.error as error:
+        raise _Failed(ApiError(f"GET {url}: the answer cannot be unpacked: {error}"), None) from error
+    return bytes(body)
+
+
+def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Unpack gzip or zlib in pieces of at most 64 KiB, so that a bomb cannot grow beyond the bound."""
+    unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    for chunk in chunks:
+        rest = chunk
+        while rest:
+            yield unpack.decompress(rest, 2**16)
+            rest = unpack.unconsumed_tail
+    yield unpack.flush()
+    if not unpack.eof:
+        raise zlib.error("it ends too early")
+
+
+def _retry_after(header: str | None) -> float:
+    """Return the seconds a Retry-After header asks for: a number or a date; 0 if it is missing or unreadable."""
+    if header is None:
+        return 0
+    if header.strip().isdecimal():
+        return float(header)
+    try:
+        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return 0
+
+
+def _is_garbage(error: Exception) -> bool:
+    """Whether something did answer, but not in HTTP."""
+    garbled = isinstance(error, httpx.RemoteProtocolError | httpcore.RemoteProtocolError)
+    return garbled and not str(error).startswith("Server disconnected")
+
+
+def _network(url: httpx.URL) -> httpx.BaseTransport:
+    ssl_context = httpx.create_ssl_context() if url.scheme == "https" else None
+    backend = DeadlineBackend()
+    proxy = _proxy(url)
+    if proxy is not None:
+        return _Network(httpcore.HTTPProxy(proxy, ssl_context=ssl_context, network_backend=backend))
+    origin = httpcore.Origin(url.raw_scheme, url.raw_host, url.port or {"http": 80, "https": 443}[url.scheme])
+    return _Network(
+        _ConnectionStack(
+            lambda: httpcore.HTTPConnection(origin, ssl_context, keepalive_expiry=30, network_backend=backend)
+        )
+    )
+
+
+def _proxy(url: httpx.URL) -> str | None:
+    """Return the URL of the proxy that the environment names for `url`."""
+    import urllib.request
+
+    if urllib.request.proxy_bypass(url.host):
+        return None
+    proxies = urllib.request.getproxies()
+    return proxies.get(url.scheme) or proxies.get("all")
+
+
+class _ConnectionStack:
+    """Connections kept last-in first-out, one request at a time on each.
+
+    httpcore's own pool goes through all its requests and connections under a lock, twice a request: with 16
+    threads that was a fifth of all CPU time.
+    """
+
+    def __init__(self, connect: Callable[[], httpcore.HTTPConnection]) -> None:
+        self._connect = connect
+        self._idle: list[httpcore.HTTPConnection] = []
+
+    def handle_request(self, request: httpcore.Request) -> httpcore.Response:
+        connection = self._pop()
+        response = connection.handle_request(request)
+        response.stream = _Stream(response.stream, lambda: self._push(connection))
+        return response
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+    def _pop(self) -> httpcore.HTTPConnection:
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return self._connect()
+            if not connection.has_expired():
+                return connection
+            connection.close()
+
+    def _push(self, connection: httpcore.HTTPConnection) -> None:
+        if connection.is_idle():
+            self._idle.append(connection)
+
+
+class _Network(httpx.BaseTransport):
+    """httpx's requests and responses over httpcore's."""
+
+    def __init__(self, connections: "httpcore.ConnectionPool | _ConnectionStack") -> None:
+        self._connections = connections
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        url = request.url
+        response = self._connections.handle_request(
+            httpcore.Request(
+                request.method,
+                httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+                headers=request.headers.raw,
+                content=request.stream,
+                extensions=request.extensions,
+            )
+        )
+        return httpx.Response(response.status, headers=response.headers, stream=_Stream(response.stream))
+
+    def close(self) -> None:
+        self._connections.close()
+
+
+class _Stream(httpx.SyncByteStream):
+    """A response's body that says when it is closed."""
+
+    def __init__(self, stream: Any, closed: Callable[[], None] = lambda: None) -> None:
+        self._stream = stream
+        self._closed = closed
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._stream
+
+    def close(self) -> None:
+        self._stream.close()
+        self._closed()
