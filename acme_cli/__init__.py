@@ -4,7 +4,7 @@
 def __getattr__(name: str) -> str:
     """Return the installed version as ``__version__``; looking it up costs a few ms, so nobody pays unasked."""
     if name == "__version__":
-        from importlib.metadata import version  # noqa: PLC0415  slow, and rarely needed
+        from importlib.metadata import version
 
         return version("acme-cli")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
