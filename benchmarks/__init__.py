@@ -1,0 +1,1 @@
+"""Benchmarks: scripts that measure, kept apart from the tests that check."""
