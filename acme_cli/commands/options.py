@@ -173,7 +173,7 @@ class Run:
         choice = self.options.get("color", "auto")
         if choice != "auto":
             return bool(choice == "always")
-        if self.environ.get("NO_COLOR"):
+        if self.environ.get("NO_COLOR") or self.options.get("output") is not None:
             return False
         if self.environ.get("FORCE_COLOR"):
             return True

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, NamedTuple
 
 # httpx imports its own command line, and with it click and rich, where click is installed: 60 ms for nothing.
@@ -81,7 +82,11 @@ class Transport:
         try:
             self._base = httpx.URL(base_url)
             # Without trust_env, so that no .netrc puts another credential in the token's place.
-            self._client = httpx.Client(transport=network or _network(self._base), headers=headers, trust_env=False)
+            # A request depends on nothing but its URL: no server gets to set cookies.
+            cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+            self._client = httpx.Client(
+                transport=network or _network(self._base), headers=headers, cookies=cookies, trust_env=False
+            )
         except httpx.InvalidURL as error:
             raise UsageError(f"{base_url} is no URL that can be asked: {error}") from error
         except (OSError, ValueError) as error:
