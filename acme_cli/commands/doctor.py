@@ -153,7 +153,9 @@ def _cache(settings: Settings) -> "Finding":
         store.check()
         stats = store.stats()
     except Exception as error:  # noqa: BLE001  whatever a damaged cache does is what is to be reported
-        remedy = "`acme cache clear` empties it, --cache-dir names another folder; until then every answer is asked for"
+        remedy = (
+            "`acme cache clear` empties it, --cache-dir names another folder; without a cache acme works, but slowly"
+        )
         return Finding("cache", "failed", f"{folder} cannot be used: {error}", remedy, ExitCode.USAGE)
     finally:
         store.close()
@@ -165,12 +167,10 @@ def _versions() -> str:
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
-    named = [f"Python {platform.python_version()}"]
-    for package in ("httpx", "diskcache", "typer", "msgspec"):
+    named = []
+    for package in ("acme-cli", "httpx", "diskcache", "typer", "msgspec"):
         try:
-            named.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            named.append(f"{package} without a version")
-    from acme_cli import __version__
-
-    return ", ".join([f"acme {__version__}", *named, platform.platform()])
+            named.append(f"{package.removesuffix('-cli')} {version(package)}")
+        except PackageNotFoundError:  # run from a source tree, or bundled without its metadata
+            named.append(f"{package.removesuffix('-cli')} of unknown version")
+    return ", ".join([*named, f"Python {platform.python_version()}", platform.platform()])

@@ -5,7 +5,7 @@ interrupt finds one owner and the outcome does not depend on which response came
 """
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -17,7 +17,7 @@ from acme_cli.cache.store import Guarded
 from acme_cli.errors import AcmeError, ApiError, OfflineMiss, PayloadError
 
 from .endpoints import Endpoint
-from .paging import LimitCap, Page, read_list
+from .paging import LimitCap, Listing, read_list
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -38,15 +38,28 @@ class _Request(NamedTuple):
     etag: str | None = None
 
 
+class _Stored(NamedTuple):
+    """A stored response, and the value it holds."""
+
+    entry: Entry
+    value: Any
+
+
 class _Fetched(NamedTuple):
-    """What came of fetching: `value` None may mean missing; `unchanged` means the stored value still holds."""
+    """What fetching brought: the value (None: missing), and the path and ETag of each request, if all had one."""
 
     value: Any
-    pages: tuple[tuple[str, str | None], ...]
-    unchanged: bool = False
+    pages: tuple[tuple[str, str], ...]
 
 
-_Exchange = Generator[list[_Request], "Sequence[Response]", _Fetched]
+class _Unchanged(NamedTuple):
+    """The API vouched for what was stored."""
+
+    stored: _Stored
+
+
+_Exchange = Generator[list[_Request], "Sequence[Response]", _Fetched | _Unchanged]
+_Outcome = _Fetched | _Unchanged | AcmeError
 
 
 class DataApi:
@@ -83,7 +96,7 @@ class DataApi:
         self._transport: Transport | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._answers: dict[str, Any] = {}
-        self._cap: LimitCap | None = None
+        self._cap = LimitCap()
         self.requests = 0
         """How many requests were sent, retries not counted."""
         self.answered = 0
@@ -112,71 +125,70 @@ class DataApi:
         Whatever is asked for is asked for at the same time, and never twice in the life of this object.
         """
         asked = {endpoint.path: endpoint for endpoint in endpoints if endpoint.path not in self._answers}
-        entries = self._load(asked.values())
-        now = self._clock()
-        missing: list[Endpoint[Any]] = []
-        for path, endpoint in asked.items():
-            entry = entries.get(path)
-            how = Standing.EXPIRED if entry is None else standing(entry.fetched_at, now, self._policy)
-            if entry is not None and (how is Standing.FRESH or (self._policy.offline and how is Standing.STALE)):
-                self._answer_from(entry, endpoint)
-            elif self._policy.offline:
-                hint = "ask once without --offline, or allow older data with --max-stale"
-                kind = "nothing recent enough" if entry is not None else "nothing"
-                self._answers[path] = OfflineMiss(f"offline, and {kind} is stored of {self._base_url}{path}", hint)
-            else:
-                missing.append(endpoint)
         self.answered += len(asked)
+        stored = self._load(asked.values())
+        missing = [
+            endpoint for endpoint in asked.values() if not self._answer_stored(endpoint, stored.get(endpoint.path))
+        ]
         if missing:
-            self._fetch(missing, entries)
+            self._fetch(missing, stored)
         return [self._answers[endpoint.path] for endpoint in endpoints]
 
-    def _load(self, endpoints: Any) -> dict[str, Entry]:
-        """Return what is stored of the endpoints, by path; and on the way what is known of the limit's cap."""
-        keys = {self._key(endpoint.path): endpoint.path for endpoint in endpoints}
-        if self._cap is None:
-            keys[self._key(self._cap_path)] = self._cap_path
-        entries: dict[str, Entry] = {}
-        for key, stored in self._store.get_many(keys).items():
-            with suppress(DamagedEntry):
-                entries[keys[key]] = from_bytes(key, stored)
-        if self._cap is None:
-            self._cap = LimitCap()
-            known = entries.pop(self._cap_path, None)
-            if known is not None and 0 <= self._clock() - known.fetched_at < _CAP_KEPT_FOR and not self._policy.refresh:
-                self._cap.cap, self._cap.whole = msgspec.json.decode(known.body, type=tuple[int | None, int])
-        return entries
+    def _load(self, endpoints: Iterable[Endpoint[Any]]) -> dict[str, _Stored]:
+        """Return what is stored of the endpoints, by path; and on the way learn what is known of the limit's cap."""
+        keys = {self._key(endpoint.path): endpoint for endpoint in endpoints}
+        cap_key = self._key(f"limit-cap?limit={self._page_size}")
+        found: dict[str, _Stored] = {}
+        for key, data in self._store.get_many([*keys, cap_key]).items():
+            with suppress(DamagedEntry, ValueError):  # what cannot be read is asked for again
+                entry = from_bytes(key, data)
+                if key != cap_key:
+                    found[keys[key].path] = _Stored(entry, keys[key].canonical.decode(entry.body))
+                elif 0 <= self._clock() - entry.fetched_at < _CAP_KEPT_FOR and not self._policy.refresh:
+                    self._cap.recall(entry.body)
+        return found
 
-    def _fetch(self, endpoints: Sequence[Endpoint[Any]], entries: dict[str, Entry]) -> None:
+    def _answer_stored(self, endpoint: Endpoint[Any], stored: _Stored | None) -> bool:
+        """Answer from what is stored if that is fresh, or all there may be; return whether that settles it."""
+        how = None if stored is None else standing(stored.entry.fetched_at, self._clock(), self._policy)
+        if stored is not None and (how is Standing.FRESH or (self._policy.offline and how is Standing.STALE)):
+            self.cached += 1
+            self._answer(endpoint, stored.value, stored.entry.fetched_at)
+        elif self._policy.offline:
+            kind = "nothing" if stored is None else "nothing recent enough"
+            hint = "ask once without --offline, or allow older data with --max-stale"
+            url = f"{self._base_url}{endpoint.path}"
+            self._answers[endpoint.path] = OfflineMiss(f"offline, and {kind} is stored of {url}", hint)
+        return endpoint.path in self._answers
+
+    def _fetch(self, endpoints: Sequence[Endpoint[Any]], stored: dict[str, _Stored]) -> None:
         """Ask for all endpoints, note the answers, and store them in one batch."""
-        assert self._cap is not None
-        cap_before = (self._cap.cap, self._cap.whole)
-        outcomes = self._drive([self._exchange(endpoint, entries.get(endpoint.path)) for endpoint in endpoints])
+        cap_before = self._cap.remembered()
+        exchanges = [self._exchange(endpoint, stored.get(endpoint.path)) for endpoint in endpoints]
+        outcomes = self._drive(exchanges)
         now = self._clock()
         kept: dict[str, Entry] = {}
         for endpoint, outcome in zip(endpoints, outcomes, strict=True):
-            entry = entries.get(endpoint.path)
+            old = stored.get(endpoint.path)
             if isinstance(outcome, AcmeError):
-                if entry is None or not self._may_stand_in(entry, now, outcome):
+                if old is not None and self._may_stand_in(old.entry, now, outcome):
+                    self.failure = self.failure or outcome
+                    self.cached += 1
+                    self._answer(endpoint, old.value, old.entry.fetched_at)
+                else:
                     self._answers[endpoint.path] = outcome
-                    continue
-                self.failure = self.failure or outcome
-                self._answer_from(entry, endpoint)
-            elif outcome.unchanged and entry is not None:
-                kept[endpoint.path] = Entry(now, entry.pages, entry.body)
-                self._answer_from(kept[endpoint.path], endpoint, cached=False)
+            elif isinstance(outcome, _Unchanged):
+                kept[endpoint.path] = Entry(now, outcome.stored.entry.pages, outcome.stored.entry.body)
+                self._answer(endpoint, outcome.stored.value, now)
             elif outcome.value is None and not endpoint.keep_missing:
                 self._answers[endpoint.path] = None
-                if entry is not None:
+                if old is not None:
                     self._store.delete(self._key(endpoint.path))
             else:
-                pages = tuple((path, etag) for path, etag in outcome.pages if etag is not None)
-                complete = pages if len(pages) == len(outcome.pages) else ()
-                kept[endpoint.path] = Entry(now, complete, msgspec.json.encode(outcome.value))
+                kept[endpoint.path] = Entry(now, outcome.pages, msgspec.json.encode(outcome.value))
                 self._answer(endpoint, outcome.value, now)
-        cap_now = (self._cap.cap, self._cap.whole)
-        if cap_now != cap_before:
-            kept[self._cap_path] = Entry(now, (), msgspec.json.encode(cap_now))
+        if self._cap.remembered() != cap_before:
+            kept[f"limit-cap?limit={self._page_size}"] = Entry(now, (), self._cap.remembered())
         items = {self._key(path): entry for path, entry in kept.items()}
         self._store.set_many({key: to_bytes(key, entry) for key, entry in items.items()})
 
@@ -185,58 +197,49 @@ class DataApi:
             return False
         return standing(entry.fetched_at, now, self._policy) is not Standing.EXPIRED
 
-    def _answer_from(self, entry: Entry, endpoint: Endpoint[Any], *, cached: bool = True) -> None:
-        self.cached += cached
-        self._answer(endpoint, endpoint.canonical.decode(entry.body), entry.fetched_at)
-
     def _answer(self, endpoint: Endpoint[Any], value: Any, fetched_at: float) -> None:
         self._answers[endpoint.path] = value
         self.oldest = fetched_at if self.oldest is None else min(self.oldest, fetched_at)
 
-    @property
-    def _cap_path(self) -> str:
-        return f"limit-cap?limit={self._page_size}"
-
     def _key(self, path: str) -> str:
         return f"{self._namespace}\n{path}"
 
-    def _exchange(self, endpoint: Endpoint[Any], entry: Entry | None) -> _Exchange:
+    def _exchange(self, endpoint: Endpoint[Any], stored: _Stored | None) -> _Exchange:
         """Yield the requests that `endpoint` takes, be sent their responses, and return what they say.
 
         Stored pages are asked for with their ETags; if one has changed, the list is read anew.
         """
         in_hand: dict[str, Response] = {}
-        if entry is not None and entry.pages and not self._policy.refresh:
-            responses = yield [_Request(path, etag) for path, etag in entry.pages]
-            if all(response.status == 304 for response in responses):
-                return _Fetched(None, (), unchanged=True)
-            answered = zip(entry.pages, responses, strict=True)
-            in_hand = {path: response for (path, _), response in answered if response.status != 304}
+        if stored is not None and stored.entry.pages and not self._policy.refresh:
+            pages = stored.entry.pages
+            responses = yield [_Request(path, etag) for path, etag in pages]
+            in_hand = {
+                path: response for (path, _), response in zip(pages, responses, strict=True) if response.status != 304
+            }
+            if not in_hand:
+                return _Unchanged(stored)
         if endpoint.row is not None:
             return (yield from self._read_pages(endpoint, endpoint.row, in_hand))
         response = in_hand.get(endpoint.path) or (yield [_Request(endpoint.path)])[0]
-        return _Fetched(self._value(endpoint, endpoint.path, response), ((endpoint.path, response.etag),))
+        return _Fetched(self._value(endpoint, endpoint.path, response), _vouched({endpoint.path: response.etag}))
 
     def _read_pages(
         self, endpoint: Endpoint[Any], canonical: Callable[[Any], Any], in_hand: "dict[str, Response]"
     ) -> _Exchange:
-        assert self._cap is not None
-        pages: dict[str, str | None] = {}
-        listing: Generator[list[Page], Sequence[Sequence[Any]], list[Any]] = read_list(
-            self._page_size, self._concurrency, self._cap
-        )
-        wanted: list[Page] = next(listing)
+        etags: dict[str, str | None] = {}
+        listing: Listing[Any] = read_list(self._page_size, self._concurrency, self._cap)
         with closing(listing):
+            wanted = next(listing)
             while True:
                 paths = [f"{endpoint.path}?skip={page.skip}&limit={page.limit}" for page in wanted]
                 lacking = [path for path in paths if path not in in_hand]
                 if lacking or not paths:
                     in_hand.update(zip(lacking, (yield [_Request(path) for path in lacking]), strict=True))
-                pages.update((path, in_hand[path].etag) for path in paths)
+                etags.update((path, in_hand[path].etag) for path in paths)
                 try:
                     wanted = listing.send([self._value(endpoint, path, in_hand.pop(path)) for path in paths])
                 except StopIteration as stop:
-                    return _Fetched([canonical(row) for row in stop.value], tuple(pages.items()))
+                    return _Fetched([canonical(row) for row in stop.value], _vouched(etags))
                 except ApiError as error:
                     raise ApiError(f"GET {self._base_url}{paths[-1]}: {error.message}") from error
 
@@ -247,11 +250,11 @@ class DataApi:
             hint = "`acme doctor` checks whether this is a data API"
             raise PayloadError(f"GET {self._base_url}{path}: {error.message}", hint) from error
 
-    def _drive(self, exchanges: "list[_Exchange]") -> "list[_Fetched | AcmeError]":
+    def _drive(self, exchanges: Sequence[_Exchange]) -> list[_Outcome]:
         """Run the exchanges side by side, each request in a thread; return their outcomes in order."""
         from concurrent.futures import FIRST_COMPLETED, wait  # slow, and needed after a miss only
 
-        outcomes: dict[int, _Fetched | AcmeError] = {}
+        outcomes: dict[int, _Outcome] = {}
         batches: dict[int, list[Future[Response | AcmeError]]] = {}
         waiting: dict[Future[Response | AcmeError], tuple[int, str]] = {}
         parked: list[int] = []
@@ -310,3 +313,9 @@ class DataApi:
             return self._transport.get(*request)
         except AcmeError as error:
             return error
+
+
+def _vouched(etags: Mapping[str, str | None]) -> tuple[tuple[str, str], ...]:
+    """Return the requests with their ETags, or nothing if one has none: then none can be revalidated."""
+    pages = tuple((path, etag) for path, etag in etags.items() if etag is not None)
+    return pages if len(pages) == len(etags) else ()

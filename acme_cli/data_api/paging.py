@@ -27,6 +27,10 @@ class Page(NamedTuple):
     limit: int
 
 
+Listing = Generator[list[Page], Sequence[Sequence[Row]], list[Row]]
+"""Yields pages to ask for, is sent their rows, and returns all rows."""
+
+
 class LimitCap(msgspec.Struct):
     """What is known of a server's cap on ``limit``: the length of its longest page, if that is less than asked.
 
@@ -48,6 +52,14 @@ class LimitCap(msgspec.Struct):
             return True
         return False if length <= self.whole else None
 
+    def remembered(self) -> bytes:
+        """Return what is worth keeping for other runs."""
+        return msgspec.json.encode((self.cap, self.whole))
+
+    def recall(self, remembered: bytes) -> None:
+        """Take over what another run found out. Raises msgspec.DecodeError."""
+        self.cap, self.whole = msgspec.json.decode(remembered, type=tuple[int | None, int])
+
     def learn(self, length: int, *, more: bool) -> None:
         """Note that after a page of `length` rows there was more, or that there was not."""
         if more:
@@ -58,7 +70,7 @@ class LimitCap(msgspec.Struct):
                 self.cap = None
 
 
-def read_list(limit: int, widest: int, cap: LimitCap) -> Generator[list[Page], Sequence[Sequence[Row]], list[Row]]:
+def read_list(limit: int, widest: int, cap: LimitCap) -> Listing[Row]:
     """Yield the pages to ask for, at the same time; be sent their rows; return all rows, each once.
 
     An empty list of pages means: nothing before every other list of the run has shown its first page. Windows
