@@ -4,4 +4,6 @@ import sys
 
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None is how an import is refused
 
-import httpx as httpx  # noqa: E402, TID253  after the line above; only what is itself imported late imports this
+import httpx  # noqa: E402, TID253  after the line above; only what is itself imported late imports this
+
+__all__ = ["httpx"]
