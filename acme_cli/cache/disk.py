@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from .locks import KeyLocks
 from .store import Stats
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class DiskStore:
         self._size_limit = size_limit
         self._reader: sqlite3.Connection | None = None
         self._writer: Writer | None = None
+        self._locks: KeyLocks | None = None
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         """Return what is stored under those of `keys` that are known; nothing if there is no cache yet."""
@@ -98,6 +100,22 @@ class DiskStore:
         if self._is_there():
             with self._writing() as writer:
                 writer.forget(key)
+
+    def acquire(self, key: str) -> bool:
+        """Take the right to fetch `key`, and return False if another process has it. Raises OSError."""
+        if self._locks is None:
+            self._make_parent()
+            self._locks = KeyLocks(self._parent / f"{FOLDER}.lock")
+        return self._locks.acquire(key)
+
+    def release(self, unstored: Iterable[str]) -> None:
+        """Give back every right, with word that nothing came of fetching `unstored`."""
+        if self._locks is not None:
+            self._locks.release(unstored)
+
+    def abandoned(self, key: str, since: float) -> bool:
+        """Return whether such word on `key` was left after `since`, in seconds since 1970."""
+        return self._locks is not None and self._locks.abandoned(key, since)
 
     def close(self) -> None:
         """Close the database."""
@@ -163,13 +181,16 @@ class DiskStore:
         from .writer import Writer, create
 
         if not self._is_there():
-            self._parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _refuse_foreign(self._parent)
+            self._make_parent()
             create(self._folder, self._size_limit)
         with self._damage_set_aside():
             if self._writer is None:
                 self._writer = Writer(self._folder, _BUSY)
             yield self._writer
+
+    def _make_parent(self) -> None:
+        self._parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _refuse_foreign(self._parent)
 
     def _is_there(self) -> bool:
         """Return whether the folder exists and holds only our files. Raises CacheUnusable if it is not ours."""

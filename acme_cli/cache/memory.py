@@ -21,5 +21,16 @@ class MemoryStore:
         """Forget one, known or not."""
         self._items.pop(key, None)
 
+    def acquire(self, key: str) -> bool:
+        """Return True: no other process has it."""
+        return True
+
+    def release(self, unstored: Iterable[str]) -> None:
+        """Do nothing: there is nobody to tell."""
+
+    def abandoned(self, key: str, since: float) -> bool:
+        """Return False, since `acquire` never makes anyone wait."""
+        return False
+
     def close(self) -> None:
         """Do nothing: there are no files."""

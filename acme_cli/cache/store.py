@@ -1,6 +1,7 @@
 """What the rest of the program knows of the cache: bytes by key, which may be gone at any time."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 import msgspec
@@ -30,6 +31,15 @@ class Store(Protocol):
     def delete(self, key: str) -> None:
         """Forget one, known or not."""
 
+    def acquire(self, key: str) -> bool:
+        """Take the right to fetch `key`, and return False if another process has it."""
+
+    def release(self, unstored: Iterable[str]) -> None:
+        """Give back every right, with word that nothing came of fetching `unstored`."""
+
+    def abandoned(self, key: str, since: float) -> bool:
+        """Return whether such word on `key` was left after `since`, in seconds since 1970."""
+
     def close(self) -> None:
         """Let go of files."""
 
@@ -39,6 +49,7 @@ class Guarded:
 
     def __init__(self, store: Store, warn: Callable[[str], None]) -> None:
         self._store: Store | None = store
+        self._locks = store
         self._warn = warn
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
@@ -49,13 +60,14 @@ class Guarded:
             self._give_up(error)
             return {}
 
-    def set_many(self, items: Mapping[str, bytes]) -> None:
-        """Store if possible."""
+    def set_many(self, items: Mapping[str, bytes]) -> bool:
+        """Store if possible, and return whether it was."""
         try:
             if self._store is not None and items:
                 self._store.set_many(items)
         except Exception as error:  # noqa: BLE001  the answer is known, storing it is a favour
             self._give_up(error)
+        return self._store is not None
 
     def delete(self, key: str) -> None:
         """Forget if possible."""
@@ -65,10 +77,31 @@ class Guarded:
         except Exception as error:  # noqa: BLE001  as for set_many
             self._give_up(error)
 
+    def acquire(self, key: str) -> bool:
+        """Take the right to fetch; whoever cannot ask for it has it."""
+        try:
+            return self._store is None or self._store.acquire(key)
+        except Exception as error:  # noqa: BLE001  as for get_many
+            self._give_up(error)
+            return True
+
+    def release(self, unstored: Iterable[str]) -> None:
+        """Give back every right, also after the store has failed, so that nobody waits for it."""
+        with suppress(Exception):
+            self._locks.release(unstored)
+
+    def abandoned(self, key: str, since: float) -> bool:
+        """Return whether another process has fetched it in vain."""
+        try:
+            return self._store is None or self._store.abandoned(key, since)
+        except Exception as error:  # noqa: BLE001  as for get_many
+            self._give_up(error)
+            return True
+
     def close(self) -> None:
         """Let go of files."""
-        if self._store is not None:
-            self._store.close()
+        with suppress(Exception):
+            self._locks.close()
 
     def _give_up(self, error: Exception) -> None:
         self._warn(f"the cache is not used: {error or type(error).__name__}")

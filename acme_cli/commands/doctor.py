@@ -11,7 +11,7 @@ from acme_cli.errors import AcmeError, ExitCode, UsageError
 from acme_cli.output.sanitise import visible
 from acme_cli.settings import Settings, format_size
 
-from .options import CACHE, CONNECTION, DEMO, JSON, STREAMS, Run, _print_request, shared
+from .options import CACHE, CONNECTION, DEMO, JSON, STREAMS, Run, print_request, shared
 
 if TYPE_CHECKING:
     from acme_cli.data_api.probe import Finding
@@ -106,17 +106,14 @@ def _configuration(run: Run, settings: Settings) -> "Finding":
     from acme_cli.data_api.probe import Finding
 
     name = "configuration"
+    try:
+        base_url = run.base_url(settings)
+    except UsageError as error:
+        return Finding(name, "failed", error.message, error.hint, error.exit)
     if run.demo:
-        if run.options["api_url"] is not None:
-            problem = "--demo and --api-url exclude each other"
-            return Finding(name, "failed", problem, "leave one of them out", ExitCode.USAGE)
-        run.note("--demo: the data is made up")
         return Finding(name, "ok", "the made-up data (--demo)")
-    if settings.api_url is None:
-        remedy = "give --api-url URL, set ACME_API_URL, or try the made-up data with --demo"
-        return Finding(name, "failed", "no data API is configured", remedy, ExitCode.USAGE)
     token = "no token" if settings.api_token is None else f"token set ({settings.origins['api_token']})"
-    return Finding(name, "ok", f"{settings.api_url} ({settings.origins['api_url']}), {token}")
+    return Finding(name, "ok", f"{base_url} ({settings.origins['api_url']}), {token}")
 
 
 def _api(run: Run, settings: Settings) -> Iterator["Finding"]:
@@ -134,7 +131,7 @@ def _api(run: Run, settings: Settings) -> Iterator["Finding"]:
             DEMO if run.demo else settings.api_url or "",
             page_size=settings.page_size,
             concurrency=settings.concurrency,
-            observe=_print_request if run.verbose else None,
+            observe=print_request if run.verbose else None,
         )
         if prober.reach(lambda url: run.connect(msgspec.structs.replace(settings, api_url=url))):
             prober.examine()

@@ -15,7 +15,6 @@ from acme_cli.output.write import write_file, write_stderr, write_stdout
 from acme_cli.settings import SETTINGS, Settings, resolve
 
 if TYPE_CHECKING:
-    from acme_cli.cache.freshness import Policy
     from acme_cli.data_api.client import DataApi
     from acme_cli.data_api.transport import Response, Transport
 
@@ -191,7 +190,10 @@ class Run:
         from acme_cli.output.progress import progress
 
         policy = Policy(settings.ttl, settings.max_stale, self.options.get("refresh", False), settings.offline)
-        base_url = self._base_url(settings, policy)
+        other = next((name for name in ("refresh", "no_cache") if self.options.get(name)), None)
+        if policy.offline and other:
+            raise UsageError(f"--offline and --{other.replace('_', '-')} exclude each other", "leave one of them out")
+        base_url = self.base_url(settings)
         started = time.monotonic()
         warnings: list[str] = []
         api = DataApi(
@@ -202,7 +204,8 @@ class Run:
             policy=policy,
             page_size=settings.page_size,
             concurrency=settings.concurrency,
-            observe=_print_request if self.verbose else None,
+            patience=settings.timeout * (settings.retries + 1),
+            observe=print_request if self.verbose else None,
         )
         try:
             with progress(not self.quiet and not self.verbose and _is_terminal(2)) as api.tick, api:
@@ -219,10 +222,8 @@ class Run:
         elif policy.offline and age is not None:
             self.note(f"offline: the answer is from stored data, fetched {age}")
 
-    def _base_url(self, settings: Settings, policy: "Policy") -> str:
-        if policy.offline and (self.options.get("refresh") or self.options.get("no_cache")):
-            other = "--refresh" if self.options.get("refresh") else "--no-cache"
-            raise UsageError(f"--offline and {other} exclude each other", "leave one of them out")
+    def base_url(self, settings: Settings) -> str:
+        """Return the base URL of the data API, or DEMO, saying what that means. Raises UsageError if there is none."""
         if self.demo:
             if self.options.get("api_url") is not None:
                 raise UsageError("--demo and --api-url exclude each other", "leave one of them out")
@@ -314,7 +315,8 @@ def _namespace(base_url: str, token: str | None) -> str:
     return f"{base_url}\n{digest[:32]}"
 
 
-def _print_request(path: str, outcome: "Response | AcmeError") -> None:
+def print_request(path: str, outcome: "Response | AcmeError") -> None:
+    """Print on stderr what was asked and what came of it, for --verbose."""
     if isinstance(outcome, AcmeError):
         says = f"failed: {outcome.message}"
     else:

@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 _CAP_KEPT_FOR = 7 * 24 * 3600.0
 _TICK = 0.1
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.002, 0.05
+"""Seconds between looks into the cache for what another process is fetching."""
 
 Observer = Callable[[str, "Response | AcmeError"], None]
 """Told the path of each request and what came of it."""
@@ -66,7 +68,8 @@ class DataApi:
     """The data API at one base URL, as one user sees it.
 
     `connect` makes the transport, on the first miss; `namespace` separates stored responses by base URL and
-    credential; `page_size` rows are asked for at a time.
+    credential; `page_size` rows are asked for at a time; `patience` (seconds) is how long to wait for what another
+    process is fetching.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class DataApi:
         policy: Policy,
         page_size: int,
         concurrency: int,
+        patience: float = 30,
         clock: Callable[[], float] = time.time,
         observe: Observer | None = None,
     ) -> None:
@@ -89,6 +93,7 @@ class DataApi:
         self._policy = policy
         self._page_size = page_size
         self._concurrency = concurrency
+        self._patience = patience
         self._clock = clock
         self._observe = observe
         self.tick: Callable[[int, int], None] | None = None
@@ -130,7 +135,9 @@ class DataApi:
         missing = [
             endpoint for endpoint in asked.values() if not self._answer_stored(endpoint, stored.get(endpoint.path))
         ]
-        if missing:
+        if self._policy.ttl and not self._policy.refresh:
+            self._fetch_once(missing)
+        elif missing:
             self._fetch(missing, stored)
         return [self._answers[endpoint.path] for endpoint in endpoints]
 
@@ -161,8 +168,33 @@ class DataApi:
             self._answers[endpoint.path] = OfflineMiss(f"offline, and {kind} is stored of {url}", hint)
         return endpoint.path in self._answers
 
-    def _fetch(self, endpoints: Sequence[Endpoint[Any]], stored: dict[str, _Stored]) -> None:
-        """Ask for all endpoints, note the answers, and store them in one batch."""
+    def _fetch_once(self, endpoints: Sequence[Endpoint[Any]]) -> None:
+        """Fetch what no other process is fetching, and wait for the rest to appear in the cache.
+
+        Whoever waits goes ahead when the other one is killed, has failed, or takes longer than `patience`.
+        """
+        began, last = self._clock(), time.monotonic() + self._patience
+        pause = _SHORTEST_PAUSE
+        waiting = list(endpoints)
+        while waiting:
+            mine = {endpoint.path for endpoint in waiting if self._is_mine(endpoint, began, last)}
+            stored = self._load(waiting)  # once more: it may have been stored just before it became ours
+            waiting = [endpoint for endpoint in waiting if not self._answer_stored(endpoint, stored.get(endpoint.path))]
+            missing = [endpoint for endpoint in waiting if endpoint.path in mine]
+            self._store.release(self._fetch(missing, stored) if missing else ())
+            waiting = [endpoint for endpoint in waiting if endpoint.path not in mine]
+            if waiting and not missing:
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+                if self.tick is not None:
+                    self.tick(self.requests, self.requests + len(waiting))
+
+    def _is_mine(self, endpoint: Endpoint[Any], began: float, last: float) -> bool:
+        key = self._key(endpoint.path)
+        return self._store.acquire(key) or self._store.abandoned(key, began) or time.monotonic() > last
+
+    def _fetch(self, endpoints: Sequence[Endpoint[Any]], stored: dict[str, _Stored]) -> list[str]:
+        """Ask for all endpoints, note the answers, store them in one batch, and return the keys of which none is."""
         cap_before = self._cap.remembered()
         exchanges = [self._exchange(endpoint, stored.get(endpoint.path)) for endpoint in endpoints]
         outcomes = self._drive(exchanges)
@@ -190,7 +222,9 @@ class DataApi:
         if self._cap.remembered() != cap_before:
             kept[f"limit-cap?limit={self._page_size}"] = Entry(now, (), self._cap.remembered())
         items = {self._key(path): entry for path, entry in kept.items()}
-        self._store.set_many({key: to_bytes(key, entry) for key, entry in items.items()})
+        is_stored = self._store.set_many({key: to_bytes(key, entry) for key, entry in items.items()})
+        keys = [self._key(endpoint.path) for endpoint in endpoints]
+        return [key for key in keys if key not in items or not is_stored]
 
     def _may_stand_in(self, entry: Entry, now: float, error: AcmeError) -> bool:
         if not error.may_use_stale or self._policy.max_stale == 0:

@@ -45,6 +45,14 @@ class _ProductEnvelope(msgspec.Struct):
     product: Product
 
 
+class _Users(msgspec.Struct):
+    users: list[User]
+
+
+class _Products(msgspec.Struct):
+    products: list[Product]
+
+
 _purchases = msgspec.json.Decoder(_Purchases)
 _raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -69,6 +77,16 @@ def purchases(body: bytes) -> list[PurchaseRow]:
 def purchase(row: PurchaseRow) -> Purchase:
     """Return the canonical form of a row; an unreadable date counts as missing."""
     return Purchase(row.username, row.product_id, None if row.date is None else parse_date(row.date))
+
+
+def users(body: bytes) -> list[User]:
+    """Return the rows of a list of users. Raises PayloadError."""
+    return _decode(msgspec.json.Decoder(_Users).decode, body).users
+
+
+def products(body: bytes) -> list[Product]:
+    """Return the rows of a list of products. Raises PayloadError."""
+    return _decode(msgspec.json.Decoder(_Products).decode, body).products
 
 
 def user(body: bytes) -> User | None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from acme_cli.errors import AcmeError, ApiError, ApiStatusError, ApiUnreachable, ExitCode, PayloadError, UsageError
+from acme_cli.errors import AcmeError, ApiError, ApiStatusError, ApiUnreachable, ExitCode, UsageError
 from acme_cli.models import parse_date
 
 from . import payloads
@@ -95,7 +95,7 @@ class Prober:
         self._requests = 0
         self._failures: set[str] = set()
         self._departures: dict[str, dict[str, None]] = {}
-        self._purchases: set[payloads.PurchaseRow] = set()
+        self._purchases: dict[payloads.PurchaseRow, None] = {}
         self.findings: list[Finding] = []
 
     def reach(self, connect: "Callable[[str], Transport]") -> bool:
@@ -135,8 +135,8 @@ class Prober:
 
     def _lists_and_the_unknown(self) -> tuple[_List, _List]:
         lists = {
-            "users": self._list("users", lambda body: _listed(body, "users", payloads.user)),
-            "products": self._list("products", lambda body: _listed(body, "products", payloads.product)),
+            "users": self._list("users", lambda body: payloads.users(_there(body))),
+            "products": self._list("products", lambda body: payloads.products(_there(body))),
         }
         paths = {name: f"{name}?skip=0&limit={self._page_size}" for name in lists}
         number = 2_000_000_000 + int.from_bytes(os.urandom(3), "big")
@@ -248,7 +248,7 @@ class Prober:
             for row in sent.get(name) or ():
                 self._look(_KINDS[name], row)
             if name == "purchases":
-                self._purchases.update(rows)
+                self._purchases.update(dict.fromkeys(rows))
             return rows
 
         return reader
@@ -435,27 +435,10 @@ def _can_be_asked_for(username: str) -> bool:
     return True
 
 
-def _listed(body: bytes | None, name: str, read: Callable[[bytes], Any]) -> list[Any]:
-    """Return the rows of a list of users or products. Raises PayloadError with the place."""
+def _there(body: bytes | None) -> bytes:
     if body is None:
         raise ApiError("it is 404, but the contract has this list")
-    try:
-        content = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    except (ValueError, RecursionError) as error:
-        raise PayloadError(f"$ is no object: {error}") from error
-    if name not in content:
-        raise PayloadError(f"$.{name} is missing")
-    try:
-        rows = msgspec.json.decode(content[name], type=list[msgspec.Raw])
-    except (ValueError, RecursionError) as error:
-        raise PayloadError(f"$.{name} is no list: {error}") from error
-    found = []
-    for index, row in enumerate(rows):
-        try:
-            found.append(read(bytes(row)))
-        except PayloadError as error:
-            raise PayloadError(f"$.{name}[{index}]{error.message.removeprefix('$')}") from error
-    return [one for one in found if one is not None]
+    return body
 
 
 def _is_json(body: bytes) -> bool:
