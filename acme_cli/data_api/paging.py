@@ -84,7 +84,7 @@ def read_list(limit: int, widest: int, cap: LimitCap) -> Listing[Row]:
     while (more := cap.goes_on(step, limit)) is None:
         cap.unsure.add(step)
         yield []
-        if step == max(cap.unsure, default=0) and not cap.probing:
+        if cap.goes_on(step, limit) is None and step == max(cap.unsure, default=0) and not cap.probing:
             cap.probing = True
             try:
                 (batch,) = yield [Page(step, limit)]
