@@ -41,9 +41,12 @@ class AcmeError(Exception):
     """Whether an old stored answer may stand in for the failed request."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
+        # Exception's own __init__ is left out: it would drop the arguments that copying an error needs.
         self.message = message
         self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class UsageError(AcmeError):

@@ -8,6 +8,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
+from copy import copy
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -17,6 +18,7 @@ import httpcore  # noqa: TID253  the client imports this module on the first mis
 
 from acme_cli.errors import AcmeError, ApiError, ApiStatusError, ApiUnreachable, UsageError
 
+from .breaker import Breaker
 from .lean_httpx import httpx
 from .network import connections
 
@@ -72,6 +74,7 @@ class Transport:
     ) -> None:
         self._timeout = timeout
         self._retries = retries
+        self._breaker = Breaker()
         headers = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "acme-cli"}
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
@@ -92,9 +95,12 @@ class Transport:
     def get(self, path: str, etag: str | None = None) -> Response:
         """Return the answer to GET `path`, asked only if it differs from `etag` when that is given.
 
-        Raises ApiError or ApiUnreachable after the last attempt.
+        Raises ApiError or ApiUnreachable after the last attempt. Once five URLs in a row have failed, what was under
+        way gets one more attempt, and nothing new is asked.
         """
         url = self._base.copy_with(raw_path=self._base.raw_path + path.encode("ascii"))
+        if (last := self._breaker.tripped) is not None:
+            raise _not_asked(url, last)
         start = time.monotonic()
         try:
             status, body, new_etag, attempts = *self._attempt(url, etag), 1
@@ -118,6 +124,8 @@ class Transport:
             """Full jitter over a doubling interval, but never less than the server asked for."""
             if not isinstance(error, _Failed) or error.retry_after is None:
                 return False
+            if attempts > 1 and self._breaker.tripped:
+                return False
             jitter = random.uniform(0, _FIRST_BACKOFF * 2**attempts)  # noqa: S311  no secret
             return max(jitter, error.retry_after)
 
@@ -133,6 +141,16 @@ class Transport:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _attempt(self, url: httpx.URL, etag: str | None) -> tuple[int, bytes, str | None]:
+        try:
+            answer = self._send(url, etag)
+        except _Failed as failed:
+            if failed.error.may_use_stale:  # an outage, not a refusal
+                self._breaker.failed(str(url), failed.error)
+            raise
+        self._breaker.succeeded()
+        return answer
+
+    def _send(self, url: httpx.URL, etag: str | None) -> tuple[int, bytes, str | None]:
         deadline = time.monotonic() + self._timeout
         timeouts = {"connect": deadline, "read": deadline, "write": deadline, "pool": self._timeout}
         request = self._client.build_request(
@@ -147,7 +165,7 @@ class Transport:
             if response.status_code == 200:
                 return 200, _read(response, url), response.headers.get("etag")
             if response.status_code == 404 or (response.status_code == 304 and etag is not None):
-                _read(response, url)  # to its end, so that the connection can be used again
+                _drain(response)
                 return response.status_code, b"", None
             raise self._refusal(response, url)
         except _TIMEOUTS as error:
@@ -202,6 +220,15 @@ def _read(response: httpx.Response, url: httpx.URL) -> bytes:
     return bytes(body)
 
 
+def _drain(response: httpx.Response) -> None:
+    """Read a short body to its end, so that the connection can be used again."""
+    length = 0
+    for chunk in response.iter_raw():
+        length += len(chunk)
+        if length > 2**16:
+            return
+
+
 def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """Unpack gzip or zlib in pieces of at most 64 KiB, so that a bomb cannot grow beyond the bound."""
     unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)
@@ -225,6 +252,12 @@ def _retry_after(header: str | None) -> float:
         return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
     except (ValueError, OverflowError):
         return 0
+
+
+def _not_asked(url: httpx.URL, last: AcmeError) -> AcmeError:
+    error = copy(last)
+    error.message = f"GET {url}: not asked, since the last requests all failed; the last one: {last.message}"
+    return error
 
 
 def _is_garbage(error: Exception) -> bool:
