@@ -1,11 +1,13 @@
-"""The use case: from a username to the ranked list, in two rounds of requests."""
+"""The use case: from a username to the ranked list, in two rounds of requests, or one where the list is known."""
 
-from typing import TypeVar
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 from .data_api import endpoints
 from .data_api.client import DataApi
+from .data_api.endpoints import Endpoint
 from .errors import AcmeError, UserNotFound
-from .models import PopularProduct
+from .models import PopularProduct, Purchase
 from .ranking import rank
 
 T = TypeVar("T")
@@ -19,22 +21,28 @@ def popular_purchases(
     `since` is in microseconds since 1970. Raises UsageError for an unusable name, UserNotFound, ApiError and
     ApiUnreachable. A user without purchases has an empty ranking.
     """
-    found, recent = api.gather([endpoints.user(username), endpoints.recent_purchases(username, limit)])
+    who, what = endpoints.user(username), endpoints.recent_purchases(username, limit)
+    # An old list is mostly still right: what it names is asked for along with the list itself.
+    old = api.stored(what)
+    found, recent = api.gather([who, what], ahead=_of_products(_product_ids(old or [])))
     user = _known(found)
     if user is None:
         raise UserNotFound(username)
-    product_ids = list(dict.fromkeys(purchase.product_id for purchase in _known(recent)))
-    fetched = api.gather(
-        [endpoints.product(product_id) for product_id in product_ids]
-        + [endpoints.buyers(product_id) for product_id in product_ids]
-    )
-    products, buyers = fetched[: len(product_ids)], fetched[len(product_ids) :]
-    candidates = [
-        (product_id, _known(product), _known(purchases))
-        for product_id, product, purchases in zip(product_ids, products, buyers, strict=True)
-    ]
+    product_ids = _product_ids(_known(recent))
+    fetched = iter(api.gather(_of_products(product_ids)))
+    candidates = [(product_id, _known(next(fetched)), _known(next(fetched))) for product_id in product_ids]
     excluded = {username, user.username} if exclude_self else set()
     return rank(candidates, excluded=excluded, since=since)
+
+
+def _product_ids(purchases: Iterable[Purchase]) -> list[int]:
+    """Return the ids of the products, each at its first place."""
+    return list(dict.fromkeys(purchase.product_id for purchase in purchases))
+
+
+def _of_products(product_ids: Iterable[int]) -> list[Endpoint[Any]]:
+    """Return for each product in turn what it is, and who bought it."""
+    return [ask(product_id) for product_id in product_ids for ask in (endpoints.product, endpoints.buyers)]
 
 
 def _known(answer: T | AcmeError) -> T:

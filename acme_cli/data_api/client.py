@@ -47,6 +47,14 @@ class _Stored(NamedTuple):
     value: Any
 
 
+class _Answer(NamedTuple):
+    """What is answered: a value or what took its place; when it was fetched; the failure that it stands in for."""
+
+    value: Any
+    fetched_at: float | None = None
+    instead_of: AcmeError | None = None
+
+
 class _Fetched(NamedTuple):
     """What fetching brought: the value (None: missing), and the path and ETag of each request, if all had one."""
 
@@ -100,7 +108,7 @@ class DataApi:
         """Called about ten times a second while waiting, with the requests that are done, and all so far."""
         self._transport: Transport | None = None
         self._pool: ThreadPoolExecutor | None = None
-        self._answers: dict[str, Any] = {}
+        self._answers: dict[str, _Answer] = {}
         self._cap = LimitCap()
         self.requests = 0
         """How many requests were sent, retries not counted."""
@@ -124,12 +132,18 @@ class DataApi:
             self._transport.close()
         self._store.close()
 
-    def gather(self, endpoints: Sequence[Endpoint[Any]]) -> list[Any]:
+    def stored(self, endpoint: Endpoint[T]) -> T | None:
+        """Return what is stored of the endpoint, however old, or None."""
+        found = self._load([endpoint]).get(endpoint.path)
+        return None if found is None else found.value
+
+    def gather(self, endpoints: Sequence[Endpoint[Any]], *, ahead: Iterable[Endpoint[Any]] = ()) -> list[Any]:
         """Return what the API says of each endpoint, in their order; an AcmeError in place of what failed.
 
-        Whatever is asked for is asked for at the same time, and never twice in the life of this object.
+        Whatever is asked for is asked for at the same time, and never twice in the life of this object. So is
+        `ahead`, of which the answers may be gathered later.
         """
-        asked = {endpoint.path: endpoint for endpoint in endpoints if endpoint.path not in self._answers}
+        asked = {endpoint.path: endpoint for endpoint in (*endpoints, *ahead) if endpoint.path not in self._answers}
         self.answered += len(asked)
         stored = self._load(asked.values())
         missing = [
@@ -139,7 +153,12 @@ class DataApi:
             self._fetch_once(missing)
         elif missing:
             self._fetch(missing, stored)
-        return [self._answers[endpoint.path] for endpoint in endpoints]
+        answers = [self._answers[endpoint.path] for endpoint in endpoints]
+        for answer in answers:
+            self.failure = self.failure or answer.instead_of
+            if answer.fetched_at is not None:
+                self.oldest = min(self.oldest or answer.fetched_at, answer.fetched_at)
+        return [answer.value for answer in answers]
 
     def _load(self, endpoints: Iterable[Endpoint[Any]]) -> dict[str, _Stored]:
         """Return what is stored of the endpoints, by path; and on the way learn what is known of the limit's cap."""
@@ -160,12 +179,12 @@ class DataApi:
         how = None if stored is None else standing(stored.entry.fetched_at, self._clock(), self._policy)
         if stored is not None and (how is Standing.FRESH or (self._policy.offline and how is Standing.STALE)):
             self.cached += 1
-            self._answer(endpoint, stored.value, stored.entry.fetched_at)
+            self._answers[endpoint.path] = _Answer(stored.value, stored.entry.fetched_at)
         elif self._policy.offline:
             kind = "nothing" if stored is None else "nothing recent enough"
             hint = "ask once without --offline, or allow older data with --max-stale"
             url = f"{self._base_url}{endpoint.path}"
-            self._answers[endpoint.path] = OfflineMiss(f"offline, and {kind} is stored of {url}", hint)
+            self._answers[endpoint.path] = _Answer(OfflineMiss(f"offline, and {kind} is stored of {url}", hint))
         return endpoint.path in self._answers
 
     def _fetch_once(self, endpoints: Sequence[Endpoint[Any]]) -> None:
@@ -203,22 +222,21 @@ class DataApi:
         for endpoint, outcome in zip(endpoints, outcomes, strict=True):
             old = stored.get(endpoint.path)
             if isinstance(outcome, AcmeError):
+                answer = _Answer(outcome)
                 if old is not None and self._may_stand_in(old.entry, now, outcome):
-                    self.failure = self.failure or outcome
                     self.cached += 1
-                    self._answer(endpoint, old.value, old.entry.fetched_at)
-                else:
-                    self._answers[endpoint.path] = outcome
+                    answer = _Answer(old.value, old.entry.fetched_at, instead_of=outcome)
             elif isinstance(outcome, _Unchanged):
                 kept[endpoint.path] = Entry(now, outcome.stored.entry.pages, outcome.stored.entry.body)
-                self._answer(endpoint, outcome.stored.value, now)
+                answer = _Answer(outcome.stored.value, now)
             elif outcome.value is None and not endpoint.keep_missing:
-                self._answers[endpoint.path] = None
+                answer = _Answer(None)
                 if old is not None:
                     self._store.delete(self._key(endpoint.path))
             else:
                 kept[endpoint.path] = Entry(now, outcome.pages, msgspec.json.encode(outcome.value))
-                self._answer(endpoint, outcome.value, now)
+                answer = _Answer(outcome.value, now)
+            self._answers[endpoint.path] = answer
         if self._cap.remembered() != cap_before:
             kept[f"limit-cap?limit={self._page_size}"] = Entry(now, (), self._cap.remembered())
         items = {self._key(path): entry for path, entry in kept.items()}
@@ -230,10 +248,6 @@ class DataApi:
         if not error.may_use_stale or self._policy.max_stale == 0:
             return False
         return standing(entry.fetched_at, now, self._policy) is not Standing.EXPIRED
-
-    def _answer(self, endpoint: Endpoint[Any], value: Any, fetched_at: float) -> None:
-        self._answers[endpoint.path] = value
-        self.oldest = fetched_at if self.oldest is None else min(self.oldest, fetched_at)
 
     def _key(self, path: str) -> str:
         return f"{self._namespace}\n{path}"
