@@ -34,14 +34,14 @@ Listing = Generator[list[Page], Sequence[Sequence[Row]], list[Row]]
 class LimitCap(msgspec.Struct):
     """What is known of a server's cap on ``limit``: the length of its longest page, if that is less than asked.
 
-    A first page that is shorter than asked is the whole list when its length is at most `whole`; it is not when
-    it is exactly `cap`. Between them nobody knows, and the longest such list of a run is asked for a page more.
+    A first page that is shorter than asked is the whole list when its length is at most `whole`; it is not when it
+    is exactly `cap`. Otherwise nobody knows, and the longest such list of a run is asked for a page more.
     """
 
     cap: int | None = None
     whole: int = _SHORTEST_CAP - 1
     unsure: set[int] = set()
-    probing: bool = False
+    """Lengths of the lists that wait to know."""
 
     def goes_on(self, length: int, limit: int) -> bool | None:
         """Whether a list whose first page has `length` rows has more; None if that is to be found out."""
@@ -52,6 +52,19 @@ class LimitCap(msgspec.Struct):
             return True
         return False if length <= self.whole else None
 
+    def learn(self, length: int, *, more: bool) -> None:
+        """Note that after a page of `length` rows there was more, or that there was not.
+
+        If there was not, shorter lists are whole as well. Of one just as long that proves nothing: it may be cut at
+        this very length, while the list that was asked for happens to end there.
+        """
+        if more:
+            self.cap, self.whole = length, length - 1
+        else:
+            self.whole = max(length - 1, self.whole)
+            if self.cap is not None and self.cap <= self.whole:
+                self.cap = None
+
     def remembered(self) -> bytes:
         """Return what is worth keeping for other runs."""
         return msgspec.json.encode((self.cap, self.whole))
@@ -59,15 +72,6 @@ class LimitCap(msgspec.Struct):
     def recall(self, remembered: bytes) -> None:
         """Take over what another run found out. Raises msgspec.DecodeError."""
         self.cap, self.whole = msgspec.json.decode(remembered, type=tuple[int | None, int])
-
-    def learn(self, length: int, *, more: bool) -> None:
-        """Note that after a page of `length` rows there was more, or that there was not."""
-        if more:
-            self.cap, self.whole = length, length - 1
-        else:
-            self.whole = max(length, self.whole)
-            if self.cap is not None and self.cap <= self.whole:
-                self.cap = None
 
 
 def read_list(limit: int, widest: int, cap: LimitCap) -> Listing[Row]:
@@ -84,30 +88,31 @@ def read_list(limit: int, widest: int, cap: LimitCap) -> Listing[Row]:
     while (more := cap.goes_on(step, limit)) is None:
         cap.unsure.add(step)
         yield []
-        if cap.goes_on(step, limit) is None and step == max(cap.unsure, default=0) and not cap.probing:
-            cap.probing = True
+        if cap.goes_on(step, limit) is None and step == max(cap.unsure, default=0):
             try:
                 (batch,) = yield [Page(step, limit)]
             finally:
-                cap.probing = False
                 cap.unsure.clear()
             cap.learn(step, more=bool(batch))
             _append(rows, batch)
             position += len(batch)
             more = len(batch) >= step
-            window = 2
             break
     while more:
         pages = [Page(position + index * step, limit) for index in range(window)]
         batches = yield pages
         window = min(2 * window, widest)
         for index, (page, batch) in enumerate(zip(pages, batches, strict=True)):
+            # A page that starts with a known row shows that rows have moved on: those after it, if they were sent
+            # before that, do not join it.
+            joins = len(batch) == step and batch[0] not in rows
             _append(rows, batch)
             position = page.skip + len(batch)
             if position > MOST_ROWS:
                 raise ApiError(f"the list does not end: over {MOST_ROWS:,} rows")
-            if len(batch) != step and any(batches[index + 1 :]):
-                window = 1  # the pages do not join: go on from the gap
+            if not joins and any(batches[index + 1 :]):
+                window = 1
+                more = True
                 break
             more = len(batch) >= min(step, limit - 1)
             if not more:
