@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 import waitress  # noqa: TID253  this is the room of flask and waitress: import it late
-from flask import Blueprint, Flask, Response, render_template, request  # noqa: TID253  the same
+from flask import Blueprint, Flask, Response, g, render_template, request  # noqa: TID253  the same
 from waitress.wasyncore import close_all  # noqa: TID253  the same
 from werkzeug.exceptions import BadRequest, HTTPException
 from werkzeug.routing import BaseConverter
@@ -36,6 +36,7 @@ def create_app(dataset: Dataset, behaviour: Behaviour) -> Flask:
     app.extensions[_STOPPING] = stopping = threading.Event()
     api = _api(dataset, behaviour)
     api.before_request(lambda: _misbehave(behaviour, stopping))
+    api.after_request(lambda response: _spoil(response, stopping))
     app.register_blueprint(api)
     app.register_error_handler(HTTPException, _failed)
 
@@ -116,9 +117,27 @@ class _AnyText(BaseConverter):
 def _misbehave(behaviour: Behaviour, stopping: threading.Event) -> Response | None:
     if stopping.wait(behaviour.delay()):
         return _answer({"error": "the server is stopping"}, 503)
-    if status := behaviour.failure():
-        return _answer({"error": "a made-up failure, see --error-rate"}, status)
+    says = {"error": "a made-up failure, see --error-rate"}
+    g.fault = behaviour.fault()
+    if g.fault in {"500", "503"}:
+        return _answer(says, int(g.fault))
+    if g.fault == "busy":
+        response = _answer(says, 429)
+        response.headers["Retry-After"] = "1"
+        return response
     return None
+
+
+def _spoil(response: Response, stopping: threading.Event) -> Response:
+    """Spoil the body of a request that is to have such a fault."""
+    if g.get("fault") not in {"slow", "cut"}:
+        return response
+    body = response.get_data()
+    pieces = [body[len(body) * part // 20 : len(body) * (part + 1) // 20] for part in range(20)]
+    response.automatically_set_content_length = False
+    response.headers["Content-Length"] = str(len(body))
+    response.response = pieces[:10] if g.fault == "cut" else (piece for piece in pieces if not stopping.wait(0.5))
+    return response
 
 
 def _failed(error: HTTPException) -> Response:

@@ -16,16 +16,24 @@ STYLES = {
 }
 """Every style with its meaning. All but snake and camel can be combined freely."""
 
+FAULTS = {
+    "error": "500 or 503 (the default)",
+    "busy": "429 with Retry-After: 1",
+    "slow": "the body takes ten seconds",
+    "cut": "the body ends halfway",
+}
+"""Every fault that a request can have, with its meaning."""
+
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "": 1}
 _LONGEST = 3600
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)", re.ASCII)
 
 
 class Behaviour:
-    """Latency in seconds as (least, most), the share of requests that fail, and styles.
+    """Latency in seconds as (least, most), the share of requests that have one of `faults`, and styles.
 
-    With a seed, latencies and failures are the same ones every time. Raises MockServerError for an error rate outside
-    0 to 1, an unknown style, or styles that exclude each other.
+    With a seed, latencies and faults are the same ones every time. Raises MockServerError for an error rate outside
+    0 to 1, faults without one, an unknown fault or style, or styles that exclude each other.
     """
 
     def __init__(
@@ -34,6 +42,7 @@ class Behaviour:
         error_rate: float = 0.0,
         styles: Iterable[str] = (),
         seed: int | None = None,
+        faults: Iterable[str] = (),
     ) -> None:
         import random  # the command's help needs STYLES, not this
 
@@ -46,18 +55,25 @@ class Behaviour:
             raise MockServerError(f"--style {unknown[0]!r} is not known; choose from {', '.join(STYLES)}")
         if {"snake", "camel"} <= self.styles:
             raise MockServerError("--style snake and --style camel exclude each other; leave one out")
+        self.faults = tuple(dict.fromkeys(faults)) or ("error",)
+        if unknown := sorted(set(self.faults) - FAULTS.keys()):
+            raise MockServerError(f"--fault {unknown[0]!r} is not known; choose from {', '.join(FAULTS)}")
+        if error_rate == 0 and faults:
+            raise MockServerError(
+                f"--fault {self.faults[0]} happens to no request; add --error-rate 0.1, or another rate"
+            )
         self._random = random.Random(seed)  # noqa: S311  no secrets
 
     def delay(self) -> float:
         """Seconds that the next request waits."""
         return self._random.uniform(*self.latency)
 
-    def failure(self) -> int | None:
-        """The status that the next request fails with: 500 or 503, or None when it succeeds."""
-        draw = self._random.random()
-        if draw >= self.error_rate:
+    def fault(self) -> str | None:
+        """The fault that the next request has, `error` as its status 500 or 503, or None when it has none."""
+        if self._random.random() >= self.error_rate:
             return None
-        return 500 if draw < self.error_rate / 2 else 503
+        fault = self._random.choice(self.faults)
+        return self._random.choice(("500", "503")) if fault == "error" else fault
 
 
 def parse_latency(text: str) -> tuple[float, float]:

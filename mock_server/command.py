@@ -6,12 +6,25 @@ from typing import Annotated
 
 import typer
 
-from mock_server.behaviour import STYLES, Behaviour, parse_latency
+from mock_server.behaviour import FAULTS, STYLES, Behaviour, parse_latency
 from mock_server.errors import MockServerError
 
 _STYLES_HELP = "How the API departs from its contract; repeat it or separate with commas. " + "; ".join(
     f"{name}: {meaning}" for name, meaning in STYLES.items()
 )
+
+
+_FAULTS_HELP = "Which faults, in equal parts; repeat it or separate with commas. " + "; ".join(
+    f"{name}: {meaning}" for name, meaning in FAULTS.items()
+)
+
+
+def _names(given: list[str] | None) -> list[str]:
+    return [name.strip() for names in given or () for name in names.split(",")]
+
+
+def _complete_fault(incomplete: str) -> list[tuple[str, str]]:
+    return [fault for fault in FAULTS.items() if fault[0].startswith(incomplete)]
 
 
 def _complete_style(incomplete: str) -> list[tuple[str, str]]:
@@ -36,8 +49,11 @@ def mock(  # noqa: PLR0917  Typer calls it by keyword
         int | None, typer.Option(metavar="N", help="Same seed: same made-up data, same latencies and failures.")
     ] = None,
     error_rate: Annotated[
-        float, typer.Option(metavar="RATE", help="Share of requests that fail with 500 or 503, from 0 to 1.")
+        float, typer.Option(metavar="RATE", help="Share of requests that have a fault, from 0 to 1.")
     ] = 0.0,
+    fault: Annotated[
+        list[str] | None, typer.Option(metavar="FAULT", help=_FAULTS_HELP, autocompletion=_complete_fault)
+    ] = None,
     style: Annotated[
         list[str] | None, typer.Option(metavar="STYLE", help=_STYLES_HELP, autocompletion=_complete_style)
     ] = None,
@@ -49,7 +65,8 @@ def mock(  # noqa: PLR0917  Typer calls it by keyword
       acme mock
       acme mock --port 0 --latency 0
       acme mock --users 50000 --products 5000 --purchases 1000000 --seed 1
-      acme mock --data shop.json --style camel,bare --error-rate 0.1
+      acme mock --data shop.json --style camel,bare
+      acme mock --error-rate 0.1 --fault error,busy,slow,cut
 
     The base URL is the first line on stdout, printed once the server answers, so that scripts can wait for it.
     Ctrl-C stops the server.
@@ -65,8 +82,7 @@ def mock(  # noqa: PLR0917  Typer calls it by keyword
         raise MockServerError(f"--data and --{next(iter(given))} exclude each other; leave one out")
     if seed is not None and seed < 0:
         raise MockServerError(f"--seed {seed}: give a number from 0 up")
-    styles = [name.strip() for names in style or () for name in names.split(",")]
-    behaviour = Behaviour(parse_latency(latency), error_rate, styles, seed)
+    behaviour = Behaviour(parse_latency(latency), error_rate, _names(style), seed, _names(fault))
     if data is not None:
         served = dataset.load(data)
     elif given:

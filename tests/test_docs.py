@@ -118,7 +118,7 @@ def test_the_picture_of_the_table_is_what_it_shows_at_80_columns() -> None:
     candidates = []
     for product_id in recent:
         found = shop.product(product_id)
-        product = found and Product(found.id, found.face, found.price, found.size)
+        product = None if found is None else Product(found.id, found.face, found.price, found.size)
         rows = shop.by_product(product_id, limit=1000)
         purchases = [Purchase(row.username, row.product_id, parse_date(row.date)) for row in rows]
         candidates.append((product_id, product, purchases))

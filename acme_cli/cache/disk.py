@@ -118,11 +118,11 @@ class DiskStore:
         return self._locks is not None and self._locks.abandoned(key, since)
 
     def close(self) -> None:
-        """Close the database."""
-        for connection in (self._reader, self._writer):
-            if connection is not None:
-                connection.close()
-        self._reader = self._writer = None
+        """Close the database, and give back every right."""
+        self._disconnect()
+        if self._locks is not None:
+            self._locks.close()
+            self._locks = None
 
     def prune(self, older_than: float) -> Removed:
         """Remove what was stored more than `older_than` seconds ago."""
@@ -130,7 +130,7 @@ class DiskStore:
         if self._is_there():
             with self._writing() as writer:
                 writer.forget_before(time.time() - older_than)
-            self.close()
+            self._disconnect()
         after = self.stats()
         return Removed(before.entries - after.entries, max(0, before.size - after.size))
 
@@ -139,7 +139,7 @@ class DiskStore:
         entries = 0
         with suppress(sqlite3.Error, CacheUnusable):
             entries = self.stats().entries
-        self.close()
+        self._disconnect()
         size = 0
         for folder in self._all_folders():
             size += _size(folder)
@@ -151,13 +151,15 @@ class DiskStore:
         groups: dict[str, int] = {}
         times: list[float] = []
         if self._is_there():
-            rows = self._connect().execute(
-                "SELECT substr(key, 1, instr(key, char(10)) - 1), count(*), min(store_time), max(store_time)"
-                " FROM Cache WHERE raw = 1 GROUP BY 1 ORDER BY 1"
-            )
-            for group, count, oldest, newest in rows:
-                groups[str(group)] = count
-                times += [oldest, newest]
+            with self._damage_set_aside():
+                rows = self._connect().execute(
+                    "SELECT substr(key, 1, instr(key, char(10)) - 1), count(*), min(store_time), max(store_time)"
+                    " FROM Cache WHERE raw = 1 AND typeof(key) = 'text' AND typeof(store_time) = 'real'"
+                    " GROUP BY 1 ORDER BY 1"
+                )
+                for group, count, oldest, newest in rows:
+                    groups[str(group)] = count
+                    times += [oldest, newest]
         size = sum(_size(folder) for folder in self._all_folders())
         return Stats(sum(groups.values()), size, min(times, default=None), max(times, default=None), groups)
 
@@ -169,9 +171,15 @@ class DiskStore:
             raise CacheUnusable(f"{self._folder} does not give back what was stored")
         self.delete(key)
 
+    def _disconnect(self) -> None:
+        for connection in (self._reader, self._writer):
+            if connection is not None:
+                connection.close()
+        self._reader = self._writer = None
+
     def _connect(self) -> sqlite3.Connection:
         if self._reader is None:
-            uri = f"file:{quote(str(self._folder / DATABASE))}?mode=ro"
+            uri = f"file:{quote(os.fsencode(self._folder / DATABASE))}?mode=ro"
             self._reader = sqlite3.connect(uri, uri=True, timeout=_BUSY, isolation_level=None)
             self._reader.execute("PRAGMA trusted_schema = OFF")
         return self._reader
@@ -216,7 +224,7 @@ class DiskStore:
     def _damage_set_aside(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
             if code in _TROUBLE:
                 raise
@@ -225,7 +233,7 @@ class DiskStore:
 
     def _set_aside(self) -> None:
         """Rename the whole folder, so that no old log ever meets a new database. Only the last one is kept."""
-        self.close()
+        self._disconnect()
         aside = self._parent / f"{FOLDER}.damaged"
         _remove(aside)
         with suppress(FileNotFoundError):  # another process was faster

@@ -28,6 +28,10 @@ class KeyLocks:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         self._held: set[int] = set()
 
+    def close(self) -> None:
+        """Give back every lock, and close the file."""
+        os.close(self._file)
+
     def acquire(self, key: str) -> bool:
         """Take the key's lock without waiting, and return whether this process now holds it."""
         slot = _slot(key)

@@ -104,5 +104,5 @@ class Guarded:
             self._locks.close()
 
     def _give_up(self, error: Exception) -> None:
-        self._warn(f"the cache is not used: {error or type(error).__name__}")
+        self._warn(f"the cache is not used: {str(error) or type(error).__name__}")
         self._store = None

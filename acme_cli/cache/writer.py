@@ -49,7 +49,7 @@ class Writer(diskcache.Cache):  # type: ignore[misc]  # it has no types
     def _con(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "con", None)
         if connection is None:
-            uri = f"file:{quote(self._directory)}/{diskcache.core.DBNAME}?mode=rw"
+            uri = f"file:{quote(os.fsencode(self._directory))}/{diskcache.core.DBNAME}?mode=rw"
             connection = sqlite3.connect(uri, uri=True, timeout=self._timeout, isolation_level=None)
             self._local.con = connection
             self._local.pid = os.getpid()
@@ -61,8 +61,11 @@ class Writer(diskcache.Cache):  # type: ignore[misc]  # it has no types
     def store(self, items: Mapping[str, bytes], size_limit: int) -> None:
         """Store all items in one transaction; delete the oldest others until 0.85 of the limit holds.
 
-        Items beyond half the limit are left out. Raises sqlite3.Error or diskcache.Timeout.
+        Items beyond half the limit are left out, and all of them while readers keep the log long. Raises
+        sqlite3.Error or diskcache.Timeout.
         """
+        if not self._log_is_short(size_limit):
+            return
         room = size_limit // 2
         with self.transact():
             kept = []
@@ -72,7 +75,7 @@ class Writer(diskcache.Cache):  # type: ignore[misc]  # it has no types
                     self.set(key, value)
                     kept.append(key)
             self._evict(set(kept), 0.85 * size_limit)
-        self._shorten_log(size_limit)
+        self._log_is_short(size_limit)
 
     def forget(self, key: str) -> None:
         """Delete one row. Raises sqlite3.Error or diskcache.Timeout."""
@@ -91,17 +94,22 @@ class Writer(diskcache.Cache):  # type: ignore[misc]  # it has no types
             (free,) = self._sql("PRAGMA freelist_count").fetchone()
             if (pages - free) * page_size <= size_limit:
                 return
-            oldest = self._sql("SELECT rowid, key FROM Cache ORDER BY store_time LIMIT 64").fetchall()
-            gone = [(rowid,) for rowid, key in oldest if key not in kept]
+            oldest = self._sql("SELECT rowid, key FROM Cache ORDER BY store_time LIMIT ?", (64 + len(kept),)).fetchall()
+            gone = [(rowid,) for rowid, key in oldest if key not in kept][:64]
             if not gone:
                 return
             self._con.executemany("DELETE FROM Cache WHERE rowid = ?", gone)
 
-    def _shorten_log(self, size_limit: int) -> None:
-        """Empty the write-ahead log once it is long: nothing else bounds it while readers come and go."""
+    def _log_is_short(self, size_limit: int) -> bool:
+        """Empty the write-ahead log once it is long, which nothing else does while readers come and go.
+
+        Return False if a reader keeps it so.
+        """
         log = Path(self._directory) / f"{diskcache.core.DBNAME}-wal"
         if log.exists() and log.stat().st_size > size_limit / 16:
-            self._sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            (busy, _, _) = self._sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return not busy
+        return True
 
 
 def create(folder: Path, size_limit: int) -> None:

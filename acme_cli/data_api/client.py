@@ -255,17 +255,16 @@ class DataApi:
     def _exchange(self, endpoint: Endpoint[Any], stored: _Stored | None) -> _Exchange:
         """Yield the requests that `endpoint` takes, be sent their responses, and return what they say.
 
-        Stored pages are asked for with their ETags; if one has changed, the list is read anew.
+        Stored pages are asked for with their ETags; if one has changed, the list is read anew. Of what was sent
+        then only the first page is of use: rows may have moved on before those that are asked for next.
         """
         in_hand: dict[str, Response] = {}
         if stored is not None and stored.entry.pages and not self._policy.refresh:
-            pages = stored.entry.pages
-            responses = yield [_Request(path, etag) for path, etag in pages]
-            in_hand = {
-                path: response for (path, _), response in zip(pages, responses, strict=True) if response.status != 304
-            }
-            if not in_hand:
+            responses = yield [_Request(path, etag) for path, etag in stored.entry.pages]
+            if all(response.status == 304 for response in responses):
                 return _Unchanged(stored)
+            if responses[0].status != 304:
+                in_hand[stored.entry.pages[0][0]] = responses[0]
         if endpoint.row is not None:
             return (yield from self._read_pages(endpoint, endpoint.row, in_hand))
         response = in_hand.get(endpoint.path) or (yield [_Request(endpoint.path)])[0]

@@ -19,7 +19,15 @@ def connections(url: httpx.URL) -> httpx.BaseTransport:
     backend = DeadlineBackend()
     proxy = _proxy(url)
     if proxy is not None:
-        return _Network(httpcore.HTTPProxy(proxy, ssl_context=ssl_context, network_backend=backend))
+        return _Network(
+            httpcore.HTTPProxy(
+                httpcore.URL(scheme=proxy.url.raw_scheme, host=proxy.url.raw_host, port=proxy.url.port, target=b"/"),
+                proxy_auth=proxy.raw_auth,
+                ssl_context=ssl_context,
+                max_connections=None,
+                network_backend=backend,
+            )
+        )
     origin = httpcore.Origin(url.raw_scheme, url.raw_host, url.port or {"http": 80, "https": 443}[url.scheme])
     return _Network(
         _ConnectionStack(
@@ -28,14 +36,23 @@ def connections(url: httpx.URL) -> httpx.BaseTransport:
     )
 
 
-def _proxy(url: httpx.URL) -> str | None:
+def _proxy(url: httpx.URL) -> httpx.Proxy | None:
     """Return the URL of the proxy that the environment names for `url`."""
     import urllib.request
 
     if urllib.request.proxy_bypass(url.host):
         return None
     proxies = urllib.request.getproxies()
-    return proxies.get(url.scheme) or proxies.get("all")
+    found = proxies.get(url.scheme) or proxies.get("all")
+    if not found:
+        return None
+    try:
+        proxy = httpx.Proxy(found if "://" in found else f"http://{found}")
+    except (httpx.InvalidURL, ValueError) as error:
+        raise ValueError(f"the proxy for {url.scheme} cannot be used: {error}") from error
+    if proxy.url.scheme not in {"http", "https"}:
+        raise ValueError(f"the proxy {proxy.url.scheme}://{proxy.url.host} is of a kind that cannot be used")
+    return proxy
 
 
 class _ConnectionStack:

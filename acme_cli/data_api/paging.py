@@ -110,11 +110,11 @@ def read_list(limit: int, widest: int, cap: LimitCap) -> Listing[Row]:
             position = page.skip + len(batch)
             if position > MOST_ROWS:
                 raise ApiError(f"the list does not end: over {MOST_ROWS:,} rows")
-            if not joins and any(batches[index + 1 :]):
+            more = len(batch) >= min(step, limit - 1)
+            if not joins and ((more and index + 1 < len(pages)) or any(batches[index + 1 :])):
                 window = 1
                 more = True
                 break
-            more = len(batch) >= min(step, limit - 1)
             if not more:
                 break
     return list(rows)

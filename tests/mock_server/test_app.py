@@ -243,6 +243,28 @@ def test_made_up_failures_are_json_and_leave_the_page_alone() -> None:
         assert httpx.get(server.url).status_code == 200
 
 
+def test_a_busy_server_says_when_to_come_back() -> None:
+    with serve(create_app(small(), Behaviour((0, 0), error_rate=1, faults=["busy"]))) as server:
+        response = httpx.get(f"{server.url}users/busy")
+        assert (response.status_code, response.headers["retry-after"]) == (429, "1")
+
+
+def test_a_body_can_be_cut() -> None:
+    app = create_app(small(), Behaviour((0, 0), error_rate=1, faults=["cut"]))
+    with serve(app) as server, httpx.stream("GET", f"{server.url}users/busy") as response:
+        chunks: list[bytes] = []
+        with pytest.raises(httpx.RemoteProtocolError):
+            chunks.extend(response.iter_raw())
+        assert 0 < len(b"".join(chunks)) < int(response.headers["content-length"])
+
+
+def test_a_body_can_be_slow() -> None:
+    app = create_app(small(), Behaviour((0, 0), error_rate=1, faults=["slow"]))
+    with serve(app) as server, httpx.stream("GET", f"{server.url}users/busy", timeout=5) as response:
+        first = next(response.iter_raw())
+        assert 0 < len(first) < int(response.headers["content-length"])
+
+
 def test_an_unexpected_error_is_json(caplog: pytest.LogCaptureFixture) -> None:
     app = create_app(small(), Behaviour((0, 0)))
     app.add_url_rule("/bug", view_func=lambda: str(1 // 0))

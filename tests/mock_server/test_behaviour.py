@@ -63,10 +63,25 @@ def test_styles_that_exclude_each_other_are_refused() -> None:
         Behaviour(styles=["camel", "snake"])
 
 
+def test_faults_are_chosen_from_those_that_were_asked_for() -> None:
+    behaviour = Behaviour(error_rate=1, faults=["slow", "cut", "slow"], seed=1)
+    assert {behaviour.fault() for _ in range(100)} == {"slow", "cut"}
+
+
+def test_an_unknown_fault_is_refused() -> None:
+    with pytest.raises(MockServerError, match="--fault 'fire' is not known; choose from error, busy, slow, cut"):
+        Behaviour(error_rate=1, faults=["fire"])
+
+
+def test_faults_without_a_rate_are_refused() -> None:
+    with pytest.raises(MockServerError, match="--fault slow happens to no request"):
+        Behaviour(faults=["slow"])
+
+
 def test_a_seed_repeats_latencies_and_failures() -> None:
     def draws(seed: int) -> list[object]:
         behaviour = Behaviour((0.1, 0.2), 0.5, seed=seed)
-        return [(behaviour.delay(), behaviour.failure()) for _ in range(50)]
+        return [(behaviour.delay(), behaviour.fault()) for _ in range(50)]
 
     assert draws(3) == draws(3)
     assert draws(3) != draws(4)
@@ -77,9 +92,9 @@ def test_delays_and_failures_keep_to_their_bounds() -> None:
     delays = [behaviour.delay() for _ in range(1000)]
     assert 0.1 <= min(delays) < 0.11
     assert 0.19 < max(delays) <= 0.2
-    failures = Counter(behaviour.failure() for _ in range(10_000))
-    assert failures.keys() == {None, 500, 503}
-    assert 1800 < failures[500] + failures[503] < 2200
-    assert 800 < failures[500] < 1200
-    assert {Behaviour(error_rate=1).failure() for _ in range(100)} == {500, 503}
-    assert {Behaviour(error_rate=0).failure() for _ in range(100)} == {None}
+    failures = Counter(behaviour.fault() for _ in range(10_000))
+    assert failures.keys() == {None, "500", "503"}
+    assert 1800 < failures["500"] + failures["503"] < 2200
+    assert 800 < failures["500"] < 1200
+    assert {Behaviour(error_rate=1).fault() for _ in range(100)} == {"500", "503"}
+    assert {Behaviour(error_rate=0).fault() for _ in range(100)} == {None}
