@@ -7,6 +7,9 @@ from acme_cli.settings import Settings, public_view
 
 from .options import CACHE, CONNECTION, FRESHNESS, JSON, STREAMS, Run, shared
 
+_UNFOLDED = 10_000
+"""Columns enough for what no terminal limits."""
+
 
 def config_json(settings: Settings, *, indent: bool = False) -> bytes:
     """Return one object, setting to value and origin, ending in a newline: seconds, bytes, the token as set or not."""
@@ -59,4 +62,6 @@ def config(run: Run) -> None:
     if run.options["as_json"]:
         run.answer(config_json(settings, indent=run.on_terminal()))
     else:
-        run.answer(config_table(settings, run.width(), run.colour()).encode("utf-8"))
+        run.answer(
+            config_table(settings, run.width() if run.on_terminal() else _UNFOLDED, run.colour()).encode("utf-8")
+        )

@@ -121,6 +121,7 @@ class Run:
         self.quiet: bool = options.get("quiet", False)
         self.verbose: bool = options.get("verbose", False) and not self.quiet
         self.demo: bool = options.get("demo", False)
+        self._later: list[str] = []
 
     def settings(self, format: str | None = None) -> Settings:  # noqa: A002  the setting's name
         """Return the settings in force, with the command's own --format if it has one. Raises UsageError."""
@@ -136,6 +137,10 @@ class Run:
     def warn(self, text: str) -> None:
         """Warn on stderr, unless quiet."""
         self.note(f"warning: {text}")
+
+    def warn_later(self, text: str) -> None:
+        """Warn once the API is no longer asked: until then the progress may be on stderr's last line."""
+        self._later.append(text)
 
     def answer(self, data: bytes) -> None:
         """Write the answer to --output or stdout. Raises OutputError and BrokenPipeError."""
@@ -195,12 +200,11 @@ class Run:
             raise UsageError(f"--offline and --{other.replace('_', '-')} exclude each other", "leave one of them out")
         base_url = self.base_url(settings)
         started = time.monotonic()
-        warnings: list[str] = []
         api = DataApi(
             base_url=base_url,
             namespace=_namespace(base_url, settings.api_token),
             connect=lambda: self.connect(settings),
-            store=Guarded(self._store(settings), warnings.append),
+            store=Guarded(self._store(settings), self.warn_later),
             policy=policy,
             page_size=settings.page_size,
             concurrency=settings.concurrency,
@@ -210,8 +214,8 @@ class Run:
         try:
             with progress(not self.quiet and not self.verbose and _is_terminal(2)) as api.tick, api:
                 yield api
-        finally:  # nothing is said before the progress line is gone
-            for warning in warnings:
+        finally:
+            for warning in self._later:
                 self.warn(warning)
             if self.verbose:
                 totals = f"{api.requests} requests, {api.cached} of {api.answered} answers from the cache"

@@ -19,7 +19,9 @@ FORMATS = ("table", *structured.FORMATS)
 @shared(OUTPUT, STREAMS, FRESHNESS, CONNECTION, CACHE)
 def popular(  # noqa: PLR0917  Typer calls it by keyword
     run: Run,
-    username: Annotated[str, typer.Argument(help="The user, spelt as the data API spells it.", show_default=False)],
+    username: Annotated[
+        str, typer.Argument(metavar="USERNAME", help="The user, spelt as the data API spells it.", show_default=False)
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json; errors are JSON too.")] = False,
     format: Annotated[  # noqa: A002  the option's name
         str | None,
@@ -66,11 +68,11 @@ def popular(  # noqa: PLR0917  Typer calls it by keyword
     try:
         with run.open_api(settings) as api:
             products = popular_purchases(api, username, limit=limit, since=earliest, exclude_self=exclude_self)
+            for product in products:
+                if product.face is None and product.price is None and product.size is None:
+                    run.warn_later(f"product {product.id} is in the purchases, but the data API knows nothing of it")
     except UserNotFound as error:
         raise UserNotFound(username, run.not_found_hint(settings)) from error
-    for product in products:
-        if product.face is None and product.price is None and product.size is None:
-            run.warn(f"product {product.id} is in the purchases, but the data API knows nothing of it")
     if chosen_format != "table":
         run.answer(structured.render(chosen_format, products, fields=chosen_fields, indent=run.on_terminal()))
         return

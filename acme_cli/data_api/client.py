@@ -283,12 +283,13 @@ class DataApi:
                 if lacking or not paths:
                     in_hand.update(zip(lacking, (yield [_Request(path) for path in lacking]), strict=True))
                 etags.update((path, in_hand[path].etag) for path in paths)
+                rows = [self._value(endpoint, path, in_hand.pop(path)) for path in paths]
                 try:
-                    wanted = listing.send([self._value(endpoint, path, in_hand.pop(path)) for path in paths])
+                    wanted = listing.send(rows)
                 except StopIteration as stop:
                     return _Fetched([canonical(row) for row in stop.value], _vouched(etags))
                 except ApiError as error:
-                    raise ApiError(f"GET {self._base_url}{paths[-1]}: {error.message}") from error
+                    raise ApiError(f"GET {self._base_url}{endpoint.path}{error.message}") from error
 
     def _value(self, endpoint: Endpoint[Any], path: str, response: "Response") -> Any:
         try:

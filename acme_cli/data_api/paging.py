@@ -94,7 +94,7 @@ def read_list(limit: int, widest: int, cap: LimitCap) -> Listing[Row]:
             finally:
                 cap.unsure.clear()
             cap.learn(step, more=bool(batch))
-            _append(rows, batch)
+            _append(rows, Page(step, limit), batch)
             position += len(batch)
             more = len(batch) >= step
             break
@@ -106,10 +106,10 @@ def read_list(limit: int, widest: int, cap: LimitCap) -> Listing[Row]:
             # A page that starts with a known row shows that rows have moved on: those after it, if they were sent
             # before that, do not join it.
             joins = len(batch) == step and batch[0] not in rows
-            _append(rows, batch)
+            _append(rows, page, batch)
             position = page.skip + len(batch)
             if position > MOST_ROWS:
-                raise ApiError(f"the list does not end: over {MOST_ROWS:,} rows")
+                raise _error(page, f"the list does not end: over {MOST_ROWS:,} rows")
             more = len(batch) >= min(step, limit - 1)
             if not joins and ((more and index + 1 < len(pages)) or any(batches[index + 1 :])):
                 window = 1
@@ -120,7 +120,7 @@ def read_list(limit: int, widest: int, cap: LimitCap) -> Listing[Row]:
     return list(rows)
 
 
-def _append(rows: dict[Row, None], batch: Sequence[Row]) -> None:
+def _append(rows: dict[Row, None], page: Page, batch: Sequence[Row]) -> None:
     """Add a later page's rows, dropping those already received. Raises ApiError if `skip` seems to be ignored."""
     before = len(rows)
     rows.update(dict.fromkeys(batch))
@@ -128,4 +128,9 @@ def _append(rows: dict[Row, None], batch: Sequence[Row]) -> None:
         # Rows that moved on by a few places while we read show the end of the last page again; that is harmless.
         distinct = list(dict.fromkeys(batch))
         if len(distinct) == before or list(rows)[-len(distinct) :] != distinct:
-            raise ApiError("the list cannot be paged: a later page holds only rows of earlier ones")
+            raise _error(page, "the list cannot be paged: a later page holds only rows of earlier ones")
+
+
+def _error(page: Page, problem: str) -> ApiError:
+    """Return an error whose message completes the list's URL."""
+    return ApiError(f"?skip={page.skip}&limit={page.limit}: {problem}")
