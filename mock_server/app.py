@@ -5,6 +5,7 @@ import logging
 import socket
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
@@ -234,7 +235,8 @@ class Server:
         self._stopping.set()
         # Threads first: one that finishes late writes to the trigger's file descriptor, by then perhaps another's.
         self._server.task_dispatcher.shutdown()
-        self._server.trigger.pull_trigger(lambda: close_all(self._sockets))
+        with suppress(OSError):  # the trigger itself may be closed between taking the order and being pulled
+            self._server.trigger.pull_trigger(lambda: close_all(self._sockets))
         self._thread.join()
 
     def __enter__(self) -> "Server":
