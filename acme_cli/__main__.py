@@ -9,7 +9,8 @@ def main() -> None:
     while os.open(os.devnull, os.O_RDWR) < 3:
         pass  # so that no file ever takes the number of a standard stream that was closed
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: os._exit(128 + number))
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup, or in the background of a script
+            signal.signal(number, lambda number, _: os._exit(128 + number))
     from acme_cli.main import run  # after the handlers: this import takes most of a short run
 
     run()

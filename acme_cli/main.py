@@ -9,12 +9,12 @@ from itertools import pairwise
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
-import msgspec
 import typer
 
 from .commands import cache, config, doctor, mock, popular
 from .errors import AcmeError, ExitCode, OutputError, Stopped, UsageError
-from .output.sanitise import visible, visible_json
+from .output.encode import to_json
+from .output.sanitise import visible
 from .output.write import write_stderr
 
 _ClickException: Any = typer.BadParameter.__mro__[2]
@@ -64,7 +64,8 @@ def acme(
 def run() -> NoReturn:
     """Run the command line, and end the process with the exit code of what came of it."""
     for number, ending in ((signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, ExitCode.TERMINATED)):
-        signal.signal(number, _stopper(ending))
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stopper(ending))
     arguments = sys.argv[1:]
     code: int
     try:
@@ -146,8 +147,7 @@ def _report(error: AcmeError, arguments: list[str]) -> None:
         write_stderr("".join(f"{visible(line)}\n" for line in trace.splitlines()))
     if "--json" in options or "--format=json" in options or ("--format", "json") in pairwise(options):
         says = {"code": error.code, "message": error.message, "exit": int(error.exit), "hint": error.hint}
-        encoded = msgspec.json.encode({"error": says})
-        write_stderr(visible_json(encoded).decode("utf-8") + "\n")
+        write_stderr(to_json({"error": says}).decode("utf-8"))
         return
     hint = "" if error.hint is None else f"hint: {visible(error.hint)}\n"
     write_stderr(f"acme: {visible(error.message)}\n{hint}")

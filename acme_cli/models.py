@@ -33,7 +33,8 @@ class PopularProduct(msgspec.Struct, frozen=True):
     """One place in the ranking.
 
     `recent` names each buyer once, newest purchase first; `purchases` counts every purchase, `buyers` the
-    distinct people; `rank` starts at 1; `last_purchased` is None when no counted purchase has a date.
+    distinct people; `rank` starts at 1; `last_purchased` is None when no counted purchase has a date; `gone` means
+    that the API no longer knows the product.
     """
 
     rank: int
@@ -45,6 +46,7 @@ class PopularProduct(msgspec.Struct, frozen=True):
     purchases: int
     buyers: int
     last_purchased: int | None
+    gone: bool = False
 
 
 _EPOCH = datetime(1970, 1, 1)  # naive: offsets are subtracted by hand, which cannot overflow

@@ -27,6 +27,8 @@ def popular_purchases(
     found, recent = api.gather([who, what], ahead=_of_products(_product_ids(old or [])))
     user = _known(found)
     if user is None:
+        # What was said of an unknown user's purchases must not outlive that: he may come to exist.
+        api.forget(what)
         raise UserNotFound(username)
     product_ids = _product_ids(_known(recent))
     fetched = iter(api.gather(_of_products(product_ids)))

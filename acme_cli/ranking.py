@@ -25,7 +25,7 @@ def rank(
             and (since is None or (purchase.date is not None and purchase.date >= since))
         ]
         kept.sort(key=_recency, reverse=True)  # stable: equal dates keep the API's order
-        counted.append((product_id, product or Product(product_id), kept))
+        counted.append((product_id, product, kept))
     counted.sort(key=lambda candidate: len(candidate[2]), reverse=True)
     return [
         _popular(place, product_id, product, kept) for place, (product_id, product, kept) in enumerate(counted, start=1)
@@ -36,16 +36,18 @@ def _recency(purchase: Purchase) -> float:
     return float("-inf") if purchase.date is None else purchase.date
 
 
-def _popular(place: int, product_id: int, product: Product, newest_first: list[Purchase]) -> PopularProduct:
+def _popular(place: int, product_id: int, product: Product | None, newest_first: list[Purchase]) -> PopularProduct:
+    known = product or Product(product_id)
     recent = tuple(dict.fromkeys(purchase.username for purchase in newest_first))
     return PopularProduct(
         rank=place,
         id=product_id,
-        face=product.face,
-        price=product.price,
-        size=product.size,
+        face=known.face,
+        price=known.price,
+        size=known.size,
         recent=recent,
         purchases=len(newest_first),
         buyers=len(recent),
         last_purchased=newest_first[0].date if newest_first else None,
+        gone=product is None,
     )

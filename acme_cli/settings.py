@@ -1,191 +1,31 @@
 """Every setting in force, where it came from, and how its text is read."""
 
-import math
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Never
-from urllib.parse import urlsplit
+from typing import Any, Literal
 
 import msgspec
 
 from acme_cli.errors import UsageError
 
-FORMATS = ("table", "json", "ndjson", "csv", "tsv", "markdown", "html")
+from .values import (
+    format_duration,
+    format_size,
+    parse_api_url,
+    parse_cache_size,
+    parse_duration,
+    parse_format,
+    parse_path,
+    parse_switch,
+    parse_timeout,
+    parse_token,
+    shown,
+    whole_number,
+)
 
-_DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60, "h": 3600, "d": 86400, "": 1}
-_SIZE_UNITS: dict[str, int] = {
-    "B": 1,
-    **{f"{prefix}B": 1000**power for power, prefix in enumerate("kMGT", 1)},
-    **{f"{prefix}iB": 1024**power for power, prefix in enumerate("KMGT", 1)},
-}
-_SWITCH = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False, "on": True, "off": False}
-_LONGEST = 100 * 365 * 86400
-_LONGEST_TIMEOUT = 86400  # sockets take no more than 24 days
-_SMALLEST_CACHE = 64 * 2**10
-_LARGEST = 10**15
 _LARGEST_FILE = 2**20
-
-_DURATION = "a duration such as 500ms, 90s, 10m, 24h or 7d, or a number of seconds"
-_SIZE = "a size such as 256MB, 64MiB, or a number of bytes"
-
-
-def parse_duration(text: str) -> float:
-    """Return the seconds that `90s`, `10m`, `24h`, `7d`, `500ms` or a plain number mean: 0 to 100 years.
-
-    Raises ValueError, whose message has the text and what is accepted.
-    """
-    seconds = _seconds(text)
-    if not 0 <= seconds <= _LONGEST:
-        _refuse(text, f"{_DURATION}, up to 100 years")
-    return seconds
-
-
-def format_duration(seconds: float) -> str:
-    """Return seconds as text that `parse_duration` reads back exactly: 10m, 24h, 2d, 90s, 500ms."""
-    for unit, least in (("d", 2 * 86400), ("h", 3600), ("m", 60)):  # 24h is more usual than 1d
-        if seconds >= least and seconds % _DURATION_UNITS[unit] == 0:
-            return f"{int(seconds // _DURATION_UNITS[unit])}{unit}"
-    if seconds == int(seconds):
-        return f"{int(seconds)}s"
-    milliseconds = round(seconds * 1000)
-    return f"{milliseconds}ms" if seconds < 1 and milliseconds / 1000 == seconds else f"{seconds!r}s"
-
-
-def parse_size(text: str) -> int:
-    """Return the bytes that `256MB`, `256 MB`, `64MiB` or a plain number mean: 0 to 1000 TB.
-
-    Raises ValueError, whose message has the text and what is accepted.
-    """
-    size = _bytes(text)
-    if not 0 <= size <= _LARGEST:
-        _refuse(text, f"{_SIZE}, up to 1000 TB")
-    return round(size)
-
-
-def format_size(size: int) -> str:
-    """Return bytes as the shortest text that `parse_size` reads back exactly: 256 MB, 64 MiB, 1234567 B."""
-    return min((f"{size // factor} {unit}" for unit, factor in _SIZE_UNITS.items() if size % factor == 0), key=len)
-
-
-def _seconds(text: str) -> float:
-    number = text.strip()
-    unit = next(unit for unit in _DURATION_UNITS if number.endswith(unit))
-    amount = _number(number.removesuffix(unit))
-    # Dividing is exact where multiplying by 0.001 is not; adding 0 turns -0 into 0.
-    return (amount / 1000 if unit == "ms" else amount * _DURATION_UNITS[unit]) + 0.0
-
-
-def _bytes(text: str) -> float:
-    number = text.strip().lower()
-    # Backwards, since every unit ends like the first one.
-    unit = next((unit for unit in reversed(_SIZE_UNITS) if number.endswith(unit.lower())), "")
-    return _number(number.removesuffix(unit.lower())) * _SIZE_UNITS.get(unit, 1)
-
-
-def _number(text: str) -> float:
-    """Return a plain decimal number, or nan: float() would also take infinity, 1_000 and other scripts' digits."""
-    digits = text.strip(" ")
-    try:
-        return float(digits) if set(digits) <= set("0123456789.eE+-") else math.nan
-    except ValueError:
-        return math.nan
-
-
-def _shown(value: object) -> str:
-    """Return a value as an error shows it: in quotes, its control characters escaped, not too long."""
-    try:
-        shown = repr(value)
-    except ValueError:  # Python writes no integer of more than 4300 digits
-        return "a huge number"
-    return shown if len(shown) <= 80 else f"{shown[:77]}..."
-
-
-def _refuse(value: object, accepted: str) -> Never:
-    raise ValueError(f"{_shown(value)} is not {accepted}")
-
-
-def _timeout(text: str) -> float:
-    seconds = _seconds(text)
-    if not 0 < seconds <= _LONGEST_TIMEOUT:
-        _refuse(text, f"{_DURATION}, above 0 and up to 24h")
-    return seconds
-
-
-def _cache_size(text: str) -> int:
-    size = _bytes(text)
-    if not _SMALLEST_CACHE <= size <= _LARGEST:
-        _refuse(text, f"{_SIZE}, from 64 KiB to 1000 TB")
-    return round(size)
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        number = _number(text) if text.strip(" ").isdecimal() else math.nan
-        if not low <= number <= high:
-            _refuse(text, f"a whole number from {low} to {high}")
-        return int(number)
-
-    return parse
-
-
-def _switch(text: str) -> bool:
-    word = text.strip().lower()
-    if word not in _SWITCH:
-        _refuse(text, f"one of {', '.join(_SWITCH)}")
-    return _SWITCH[word]
-
-
-def _format(text: str) -> str:
-    if text not in FORMATS:
-        _refuse(text, f"one of {', '.join(FORMATS)}")
-    return text
-
-
-def _path(text: str) -> str:
-    if not text or "\0" in text:
-        _refuse(text, "a path")
-    return text
-
-
-def _token(text: str) -> str:
-    token = text.strip()
-    if not token:
-        raise ValueError("there is no token in it")
-    if not all("!" <= character <= "~" for character in token):
-        raise ValueError("a token is made of visible ASCII characters, without spaces (the value is not shown)")
-    return token
-
-
-def _api_url(text: str) -> str:
-    """Return a base URL with scheme and host in lower case and one slash at the end.
-
-    No message of the ValueError that it raises holds what may be a password or a key.
-    """
-    url = text.strip()
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        parts, host = urlsplit(""), ""
-    if "@" in parts.netloc:
-        raise ValueError("a user or password in the URL is not accepted (the value is not shown); use a token")
-    if "?" in url or "#" in url:
-        raise ValueError("a query or fragment in the URL is not accepted (the value is not shown)")
-    if not (parts.scheme in {"http", "https"} and _host_is_sound(host) and url.isprintable() and " " not in url):
-        accepted = "an http or https URL with a host, such as https://shop.example/api/"
-        if any(sign in url for sign in ("@", "%40", "\uff20", "\ufe6b")):  # the last two are wide and small forms of @
-            raise ValueError(f"the value (not shown: it may hold a password) is not {accepted}")
-        _refuse(text, accepted)
-    return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}/"
-
-
-def _host_is_sound(host: str) -> bool:
-    labels = host.removesuffix(".").split(".")
-    return all(0 < len(label) < 64 for label in labels) and all(
-        character.isalnum() or character in "-._:" or not character.isascii() for character in host
-    )
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -224,31 +64,35 @@ class Setting(msgspec.Struct, frozen=True):
 _TIME: dict[str, Any] = {"kinds": (str, float), "show": format_duration}
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("api_url", "Base URL of the data API.", _api_url),
-    Setting("api_token", "Token, sent as Authorization: Bearer.", _token),
-    Setting("api_token_file", "File that holds the token.", _path, is_path=True),
-    Setting("timeout", "Time for one attempt of one request.", _timeout, "10s", **_TIME),
-    Setting("retries", "Further attempts after a failed one, 0 to 10.", _whole(0, 10), "2", kinds=(int,)),
-    Setting("concurrency", "Requests at the same time, 1 to 128.", _whole(1, 128), "16", kinds=(int,)),
+    Setting("api_url", "Base URL of the data API.", parse_api_url),
+    Setting("api_token", "Token, sent as Authorization: Bearer.", parse_token),
+    Setting("api_token_file", "File that holds the token.", parse_path, is_path=True),
+    Setting("timeout", "Time for one attempt of one request.", parse_timeout, "10s", **_TIME),
+    Setting("retries", "Further attempts after a failed one, 0 to 10.", whole_number(0, 10), "2", kinds=(int,)),
+    Setting("concurrency", "Requests at the same time, 1 to 128.", whole_number(1, 128), "16", kinds=(int,)),
     # A server whose limit is exclusive would send nothing for a limit of 1.
-    Setting("page_size", "Rows to ask for at once, 2 to 10000.", _whole(2, 10_000), "100", kinds=(int,)),
+    Setting("page_size", "Rows to ask for at once, 2 to 10000.", whole_number(2, 10_000), "100", kinds=(int,)),
     Setting("ttl", "How long a response counts as fresh.", parse_duration, "10m", **_TIME),
     Setting("max_stale", "How far past its ttl stored data may be used.", parse_duration, "24h", **_TIME),
-    Setting("offline", "Never touch the network.", _switch, "false", kinds=(bool,), show=lambda on: str(on).lower()),
-    Setting("cache_dir", "Folder for stored responses.", _path, unset="platform's user cache folder", is_path=True),
+    Setting(
+        "offline", "Never touch the network.", parse_switch, "false", kinds=(bool,), show=lambda on: str(on).lower()
+    ),
+    Setting(
+        "cache_dir", "Folder for stored responses.", parse_path, unset="platform's user cache folder", is_path=True
+    ),
     Setting(
         "cache_size_limit",
         "Size that the cache keeps below.",
-        _cache_size,
+        parse_cache_size,
         "256 MB",
         kinds=(str, int),
         show=format_size,
     ),
     Setting(
         "format",
-        "Format of the answer of popular and report.",
-        _format,
-        unset="popular: table. report: table on a terminal, ndjson otherwise",
+        "Format of the answer.",
+        parse_format,
+        "table",
     ),
 )
 """Every setting, in the order in which they are shown."""
@@ -274,7 +118,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     offline: bool
     cache_dir: str
     cache_size_limit: int
-    format: str | None
+    format: str
     origins: Mapping[str, str]
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
@@ -344,7 +188,7 @@ def resolve(options: Mapping[str, object], environ: Mapping[str, str]) -> Settin
 
     if token_file:
         file, place = values["api_token_file"], token_file.place
-        values["api_token"] = _value(_token, _Given(_read(file, place), f"{place}: {file}", ""))
+        values["api_token"] = _value(parse_token, _Given(_read(file, place), f"{place}: {file}", ""))
         origins["api_token"] = f"file {file} ({token_file.origin})"
     if values["cache_dir"] is None:
         folder = _user_folder("cache", environ)
@@ -439,12 +283,10 @@ def _from_config(file: str, place: str | None) -> dict[str, _Given]:
         setting = _NAMES[name]
         kind = type(value)  # exact, since a bool is an int
         if kind not in setting.kinds and not (kind is int and float in setting.kinds):
-            shown = "the value (not shown)" if name == "api_token" else _shown(value)
+            said = "the value (not shown)" if name == "api_token" else shown(value)
             wanted = " or ".join(_KINDS[kind] for kind in setting.kinds)
-            raise UsageError(f"{file}: {name}: {shown} is not {wanted}")
-        given[name] = _Given(
-            value if isinstance(value, str) else _shown(value), f"{file}: {name}", f"file {file}", file
-        )
+            raise UsageError(f"{file}: {name}: {said} is not {wanted}")
+        given[name] = _Given(value if isinstance(value, str) else shown(value), f"{file}: {name}", f"file {file}", file)
     return given
 
 
@@ -460,21 +302,21 @@ def _check_names(file: str, names: Iterable[str], known: Collection[str]) -> Non
             near = {"".join(filter(str.isalnum, other.lower())): other for other in known}
             guess = get_close_matches("".join(filter(str.isalnum, name.lower())), near, n=1)
             hint = f"Did you mean {near[guess[0]]}?" if guess else f"Known: {', '.join(known)}."
-            raise UsageError(f"{file}: unknown key {_shown(name)}", hint)
+            raise UsageError(f"{file}: unknown key {shown(name)}", hint)
 
 
 def _located(given: _Given, environ: Mapping[str, str]) -> str:
     """Return an absolute path; a relative one starts from the folder of its file, or the working folder."""
-    path = Path(_value(_path, given))
+    path = Path(_value(parse_path, given))
     if path.parts[:1] == ("~",):
         home = _home(environ)
         if home is None:
-            raise UsageError(f"{given.place}: {_shown(given.text)}: there is no home folder")
+            raise UsageError(f"{given.place}: {shown(given.text)}: there is no home folder")
         path = Path(home, *path.parts[1:])
     try:
         return str(Path(given.file or "").parent.joinpath(path).absolute())
     except OSError:
-        raise UsageError(f"{given.place}: {_shown(given.text)}: the working folder is gone") from None
+        raise UsageError(f"{given.place}: {shown(given.text)}: the working folder is gone") from None
 
 
 def _read(file: str, place: str | None) -> str:

@@ -25,12 +25,13 @@ PURE = {"errors", "models"}
 MAY_IMPORT = {
     # room: the rooms below it that it may use, beside itself
     "main": {"commands", "output", "errors"},
-    "commands": {"popular", "output", "data_api", "cache", "settings", *PURE},
+    "commands": {"popular", "output", "data_api", "cache", "settings", "values", *PURE},
     "popular": {"ranking", "data_api", *PURE},
     "output": {*PURE},
     "data_api": {"cache", *PURE},
     "cache": set(),
-    "settings": {"errors"},
+    "settings": {"values", "errors"},
+    "values": set(),
     "ranking": {"models"},
     "models": set(),
     "errors": set(),
@@ -139,7 +140,19 @@ def test_nothing_is_imported_upward(name: str) -> None:
 
 
 def test_the_table_has_no_circle() -> None:
-    order = ["__main__", "main", "commands", "popular", "output", "data_api", "cache", "settings", "ranking", "models"]
+    order = [
+        "__main__",
+        "main",
+        "commands",
+        "popular",
+        "output",
+        "data_api",
+        "cache",
+        "settings",
+        "values",
+        "ranking",
+        "models",
+    ]
     order += ["errors", ""]
     for name, allowed in MAY_IMPORT.items():
         assert all(order.index(other) > order.index(name) for other in allowed), name

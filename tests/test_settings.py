@@ -18,18 +18,8 @@ from rich.pretty import pretty_repr
 
 from acme_cli.commands.config import config_json, config_table
 from acme_cli.errors import ExitCode, UsageError
-from acme_cli.settings import (
-    FORMATS,
-    SETTINGS,
-    Setting,
-    Settings,
-    format_duration,
-    format_size,
-    parse_duration,
-    parse_size,
-    public_view,
-    resolve,
-)
+from acme_cli.settings import SETTINGS, Setting, Settings, public_view, resolve
+from acme_cli.values import FORMATS, format_duration, format_size, parse_duration, parse_size
 
 TOKEN = "s3cr3t-T0ken"
 DURATION = "a duration such as 500ms, 90s, 10m, 24h or 7d, or a number of seconds"
@@ -48,7 +38,7 @@ EXAMPLES: dict[str, list[tuple[str, object]]] = {
     "offline": [("TRUE", True), ("0", False), ("yes", True), ("off", False)],
     "cache_dir": [(f"/var/c{i}", f"/var/c{i}") for i in range(4)],
     "cache_size_limit": [("64KiB", 65_536), ("256 MB", 256_000_000), ("1gb", 10**9), ("100000", 100_000)],
-    "format": [("json", "json"), ("csv", "csv"), ("html", "html"), ("table", "table")],
+    "format": [("json", "json"), ("csv", "csv"), ("tsv", "tsv"), ("table", "table")],
 }
 
 
@@ -88,7 +78,8 @@ def test_table_names_each_field_of_settings_once() -> None:
 
 def test_defaults(home: dict[str, str]) -> None:
     settings = resolve({}, home)
-    assert (settings.api_url, settings.api_token, settings.api_token_file, settings.format) == (None,) * 4
+    assert (settings.api_url, settings.api_token, settings.api_token_file) == (None,) * 3
+    assert settings.format == "table"
     assert (settings.timeout, settings.retries, settings.concurrency, settings.page_size) == (10, 2, 16, 100)
     assert (settings.ttl, settings.max_stale, settings.offline) == (600, 86_400, False)
     assert settings.cache_dir == f"{home['HOME']}/.cache/acme"
@@ -306,7 +297,7 @@ def test_no_sizes(text: str) -> None:
         ("max_stale", "nan", "'nan' is not a duration"),
         ("offline", "maybe", "'maybe' is not one of true, false, 1, 0, yes, no, on, off"),
         ("cache_size_limit", "63 KiB", "'63 KiB' is not a size such as 256MB, 64MiB, or a number of bytes, from 64"),
-        ("format", "xml", "'xml' is not one of table, json, ndjson, csv, tsv, markdown, html"),
+        ("format", "xml", "'xml' is not one of table, json, ndjson, csv, tsv, markdown"),
         ("cache_dir", "a\0b", r"'a\x00b' is not a path"),
     ],
 )  # fmt: skip
@@ -436,7 +427,7 @@ def test_env_file_from_the_environment(tmp_path: Path, home: dict[str, str]) -> 
     settings = resolve({}, home | {"ACME_ENV_FILE": str(env_file)})
     assert settings.ttl == 300
     assert settings.timeout == 10
-    assert settings.format is None
+    assert settings.format == "table"
     assert resolve({"env_file": os.devnull}, home | {"ACME_ENV_FILE": str(env_file)}).ttl == 600
 
 
@@ -647,7 +638,7 @@ def test_config_json(home: dict[str, str]) -> None:
     assert view["api_token"] == {"value": "set", "origin": "environment ACME_API_TOKEN"}
     assert view["cache_size_limit"] == {"value": 256_000_000, "origin": "default"}
     assert view["offline"]["value"] is False
-    assert view["format"]["value"] is None
+    assert view["format"]["value"] == "table"
     assert view["cache_dir"]["value"] == "/c/\udcff\u202e"
     assert json.loads(config_json(settings, indent=True)) == view
 

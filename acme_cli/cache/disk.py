@@ -63,6 +63,7 @@ class DiskStore:
     def __init__(self, directory: str, size_limit: int) -> None:
         self._parent = Path(directory)
         self._folder = self._parent / FOLDER
+        self._aside = self._parent / f"{FOLDER}.damaged"
         self._size_limit = size_limit
         self._reader: sqlite3.Connection | None = None
         self._writer: Writer | None = None
@@ -198,15 +199,15 @@ class DiskStore:
 
     def _make_parent(self) -> None:
         self._parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _refuse_foreign(self._parent)
+        _refuse_foreign(self._parent, self._parent.stat())
 
     def _is_there(self) -> bool:
         """Return whether the folder exists and holds only our files. Raises CacheUnusable if it is not ours."""
         if self._reader is not None or self._writer is not None:
             return True
         try:
-            _refuse_foreign(self._parent)
-            _refuse_foreign(self._folder)
+            _refuse_foreign(self._parent, self._parent.stat())
+            _refuse_foreign(self._folder, self._folder.lstat())
             odd = [
                 item.name
                 for item in os.scandir(self._folder)
@@ -234,17 +235,16 @@ class DiskStore:
     def _set_aside(self) -> None:
         """Rename the whole folder, so that no old log ever meets a new database. Only the last one is kept."""
         self._disconnect()
-        aside = self._parent / f"{FOLDER}.damaged"
-        _remove(aside)
+        _remove(self._aside)
         with suppress(FileNotFoundError):  # another process was faster
-            self._folder.rename(aside)
+            self._folder.rename(self._aside)
 
     def _all_folders(self) -> list[Path]:
-        return sorted(self._parent.glob(f"{FOLDER}*"))
+        """Return the folders of ours that there may be: in use, set aside, and left by a process that was killed."""
+        return [self._folder, self._aside, *self._parent.glob(f"{FOLDER}.new-*")]
 
 
-def _refuse_foreign(folder: Path) -> None:
-    status = folder.lstat() if folder.name == FOLDER else folder.stat()
+def _refuse_foreign(folder: Path, status: os.stat_result) -> None:
     if not stat.S_ISDIR(status.st_mode):
         raise CacheUnusable(f"{folder} is not a folder")
     if status.st_uid != os.geteuid():

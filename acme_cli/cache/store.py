@@ -81,8 +81,7 @@ class Guarded:
         """Take the right to fetch; whoever cannot ask for it has it."""
         try:
             return self._store is None or self._store.acquire(key)
-        except Exception as error:  # noqa: BLE001  as for get_many
-            self._give_up(error)
+        except Exception:  # noqa: BLE001  without locks a request may be made twice, that is all
             return True
 
     def release(self, unstored: Iterable[str]) -> None:
@@ -94,8 +93,7 @@ class Guarded:
         """Return whether another process has fetched it in vain."""
         try:
             return self._store is None or self._store.abandoned(key, since)
-        except Exception as error:  # noqa: BLE001  as for get_many
-            self._give_up(error)
+        except Exception:  # noqa: BLE001  as for acquire
             return True
 
     def close(self) -> None:

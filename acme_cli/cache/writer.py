@@ -3,7 +3,8 @@
 import os
 import sqlite3
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -61,8 +62,7 @@ class Writer(diskcache.Cache):  # type: ignore[misc]  # it has no types
     def store(self, items: Mapping[str, bytes], size_limit: int) -> None:
         """Store all items in one transaction; delete the oldest others until 0.85 of the limit holds.
 
-        Items beyond half the limit are left out, and all of them while readers keep the log long. Raises
-        sqlite3.Error or diskcache.Timeout.
+        Items beyond half the limit are left out, and all of them while readers keep the log long. Raises sqlite3.Error.
         """
         if not self._log_is_short(size_limit):
             return
@@ -77,8 +77,17 @@ class Writer(diskcache.Cache):  # type: ignore[misc]  # it has no types
             self._evict(set(kept), 0.85 * size_limit)
         self._log_is_short(size_limit)
 
+    @contextmanager
+    def transact(self, retry: bool = False) -> Iterator[None]:
+        """Make what is done inside one transaction. Raises sqlite3.Error, where diskcache says only Timeout."""
+        try:
+            with super().transact(retry=retry):
+                yield
+        except diskcache.Timeout as error:
+            raise error.__context__ or error from None
+
     def forget(self, key: str) -> None:
-        """Delete one row. Raises sqlite3.Error or diskcache.Timeout."""
+        """Delete one row. Raises sqlite3.Error."""
         with self.transact():
             self._sql("DELETE FROM Cache WHERE key = ?", (key,))
 
@@ -106,9 +115,10 @@ class Writer(diskcache.Cache):  # type: ignore[misc]  # it has no types
         Return False if a reader keeps it so.
         """
         log = Path(self._directory) / f"{diskcache.core.DBNAME}-wal"
-        if log.exists() and log.stat().st_size > size_limit / 16:
-            (busy, _, _) = self._sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            return not busy
+        with suppress(FileNotFoundError):
+            if log.stat().st_size > size_limit / 16:
+                (busy, _, _) = self._sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                return not busy
         return True
 
 

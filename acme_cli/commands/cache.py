@@ -13,8 +13,9 @@ import typer
 from acme_cli.cache.disk import CacheUnusable, DiskStore, Removed
 from acme_cli.cache.store import Stats
 from acme_cli.errors import UsageError
-from acme_cli.output.sanitise import visible, visible_json
-from acme_cli.settings import parse_duration
+from acme_cli.output.encode import to_json
+from acme_cli.output.sanitise import visible
+from acme_cli.values import parse_duration
 
 from .options import CACHE, JSON, STREAMS, Run, format_age, shared
 
@@ -100,10 +101,18 @@ def clear(
       acme cache clear --yes
     """
     with _store(run) as (folder, store):
-        if not yes and os.isatty(0) and os.isatty(1):
-            typer.confirm(f"Remove everything that is stored in {visible(folder)}?", abort=True)
-        removed = store.clear()
+        removed = store.clear() if yes or _agreed(folder) else Removed(0, 0)
     _say_removed(run, folder, removed)
+
+
+def _agreed(folder: str) -> bool:
+    """Return whether the person at the terminal agrees; where there is none, nobody is asked."""
+    if not (os.isatty(0) and os.isatty(1)):
+        return True
+    try:
+        return typer.confirm(f"Remove everything that is stored in {visible(folder)}?", err=True)
+    except typer.Abort:
+        return False
 
 
 @contextmanager
@@ -128,7 +137,7 @@ def _say_removed(run: Run, folder: str, removed: Removed) -> None:
 def _json(folder: str, stats: Stats) -> str:
     document = {"directory": folder, **msgspec.structs.asdict(stats)}
     document["apis"] = document.pop("groups")
-    return visible_json(msgspec.json.encode(document)).decode("utf-8") + "\n"
+    return to_json(document).decode("utf-8")
 
 
 def _lines(folder: str, stats: Stats) -> str:

@@ -2,6 +2,7 @@
 
 import io
 
+from acme_cli.output.encode import to_json
 from acme_cli.output.sanitise import visible
 from acme_cli.settings import Settings, public_view
 
@@ -13,10 +14,8 @@ _UNFOLDED = 10_000
 
 def config_json(settings: Settings, *, indent: bool = False) -> bytes:
     """Return one object, setting to value and origin, ending in a newline: seconds, bytes, the token as set or not."""
-    import json  # with msgspec a path that is not UTF-8 could not be written
-
     view = {setting.name: {"value": setting.value, "origin": setting.origin} for setting in public_view(settings)}
-    return json.dumps(view, indent=2 if indent else None).encode() + b"\n"
+    return to_json(view, indent=indent)
 
 
 def config_table(settings: Settings, width: int, colour: bool) -> str:

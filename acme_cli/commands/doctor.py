@@ -9,7 +9,8 @@ import typer
 
 from acme_cli.errors import AcmeError, ExitCode, UsageError
 from acme_cli.output.sanitise import visible
-from acme_cli.settings import Settings, format_size
+from acme_cli.settings import Settings
+from acme_cli.values import format_size
 
 from .options import CACHE, CONNECTION, DEMO, JSON, STREAMS, Run, print_request, shared
 

@@ -39,7 +39,8 @@ def _setting(name: str, panel: str) -> tuple[Any, Any]:
     says = f"{setting.help} [env: {setting.environment}; default: {setting.default_text}]"
     kind = bool | None if bool in setting.kinds else str | None
     metavar = None if bool in setting.kinds else setting.name.rpartition("_")[2].upper()
-    return Annotated[kind, typer.Option(setting.option, metavar=metavar, help=says, rich_help_panel=panel)], None
+    names = f"{setting.option}/--no-{setting.name}" if bool in setting.kinds else setting.option
+    return Annotated[kind, typer.Option(names, metavar=metavar, help=says, rich_help_panel=panel)], None
 
 
 STREAMS: Shared = {
@@ -197,7 +198,8 @@ class Run:
         policy = Policy(settings.ttl, settings.max_stale, self.options.get("refresh", False), settings.offline)
         other = next((name for name in ("refresh", "no_cache") if self.options.get(name)), None)
         if policy.offline and other:
-            raise UsageError(f"--offline and --{other.replace('_', '-')} exclude each other", "leave one of them out")
+            problem = f"--{other.replace('_', '-')} asks the API, and offline is set ({settings.origins['offline']})"
+            raise UsageError(problem, "leave one of them out; --no-offline overrules a setting")
         base_url = self.base_url(settings)
         started = time.monotonic()
         api = DataApi(
@@ -261,7 +263,7 @@ class Run:
 
             base_url, token = serve(create_app(bundled(), Behaviour())).url, None
         assert base_url is not None
-        return Transport(base_url, token=token, timeout=settings.timeout, retries=settings.retries)
+        return Transport(base_url, token=token, timeout=settings.timeout, retries=settings.retries, direct=self.demo)
 
 
 DEMO = "demo:/"

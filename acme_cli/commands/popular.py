@@ -9,11 +9,9 @@ from acme_cli.errors import UsageError, UserNotFound
 from acme_cli.models import parse_date
 from acme_cli.output import structured
 from acme_cli.popular import popular_purchases
-from acme_cli.settings import Settings, parse_duration
+from acme_cli.values import FORMATS, parse_duration
 
 from .options import CACHE, CONNECTION, FRESHNESS, OUTPUT, STREAMS, Run, format_age, shared
-
-FORMATS = ("table", *structured.FORMATS)
 
 
 @shared(OUTPUT, STREAMS, FRESHNESS, CONNECTION, CACHE)
@@ -47,7 +45,7 @@ def popular(  # noqa: PLR0917  Typer calls it by keyword
 ) -> None:
     """Show a customer's popular purchases.
 
-    The five products that the user bought last, ranked by how often everyone bought them, with the people who did.
+    The products among the user's last five purchases, ranked by how often everyone bought them, with who did.
 
     \b
     Examples:
@@ -58,9 +56,10 @@ def popular(  # noqa: PLR0917  Typer calls it by keyword
     """
     now = time.time()
     chosen_fields = None if fields is None else structured.parse_fields(fields)
+    if as_json and format not in {None, "json"}:
+        raise UsageError(f"--json and --format {format} exclude each other", "leave one of them out")
     settings = run.settings(format="json" if as_json else format)
-    chosen_format = _format(settings, as_json=as_json, option=format)
-    if chosen_fields and chosen_format == "table":
+    if chosen_fields and settings.format == "table":
         raise UsageError("--fields has no meaning for a table", "add --format csv, or --json")
     if not 1 <= limit <= settings.page_size:
         raise UsageError(f"--limit {limit} is out of range", f"give 1 to {settings.page_size}, the page size")
@@ -69,12 +68,12 @@ def popular(  # noqa: PLR0917  Typer calls it by keyword
         with run.open_api(settings) as api:
             products = popular_purchases(api, username, limit=limit, since=earliest, exclude_self=exclude_self)
             for product in products:
-                if product.face is None and product.price is None and product.size is None:
+                if product.gone:
                     run.warn_later(f"product {product.id} is in the purchases, but the data API knows nothing of it")
     except UserNotFound as error:
         raise UserNotFound(username, run.not_found_hint(settings)) from error
-    if chosen_format != "table":
-        run.answer(structured.render(chosen_format, products, fields=chosen_fields, indent=run.on_terminal()))
+    if settings.format != "table":
+        run.answer(structured.render(settings.format, products, fields=chosen_fields, indent=run.on_terminal()))
         return
     from acme_cli.output.table import render_table  # imports rich
 
@@ -89,15 +88,6 @@ def popular(  # noqa: PLR0917  Typer calls it by keyword
         note=" · ".join(part for part in (counted, age) if part),
     )
     run.answer(text.encode("utf-8"))
-
-
-def _format(settings: Settings, *, as_json: bool, option: str | None) -> str:
-    if as_json and option not in {None, "json"}:
-        raise UsageError(f"--json and --format {option} exclude each other", "leave one of them out")
-    chosen = settings.format or "table"
-    if chosen not in FORMATS:
-        raise UsageError(f"{settings.origins['format']}: {chosen} is no format of popular", f"use {', '.join(FORMATS)}")
-    return chosen
 
 
 def _moment(since: str, now: float) -> int:

@@ -150,7 +150,7 @@ class DataApi:
             endpoint for endpoint in asked.values() if not self._answer_stored(endpoint, stored.get(endpoint.path))
         ]
         if self._policy.ttl and not self._policy.refresh:
-            self._fetch_once(missing)
+            self._fetch_once(missing, stored)
         elif missing:
             self._fetch(missing, stored)
         answers = [self._answers[endpoint.path] for endpoint in endpoints]
@@ -159,6 +159,10 @@ class DataApi:
             if answer.fetched_at is not None:
                 self.oldest = min(self.oldest or answer.fetched_at, answer.fetched_at)
         return [answer.value for answer in answers]
+
+    def forget(self, endpoint: Endpoint[Any]) -> None:
+        """Remove what is stored of the endpoint."""
+        self._store.delete(self._key(endpoint.path))
 
     def _load(self, endpoints: Iterable[Endpoint[Any]]) -> dict[str, _Stored]:
         """Return what is stored of the endpoints, by path; and on the way learn what is known of the limit's cap."""
@@ -187,7 +191,7 @@ class DataApi:
             self._answers[endpoint.path] = _Answer(OfflineMiss(f"offline, and {kind} is stored of {url}", hint))
         return endpoint.path in self._answers
 
-    def _fetch_once(self, endpoints: Sequence[Endpoint[Any]]) -> None:
+    def _fetch_once(self, endpoints: Sequence[Endpoint[Any]], stored: dict[str, _Stored]) -> None:
         """Fetch what no other process is fetching, and wait for the rest to appear in the cache.
 
         Whoever waits goes ahead when the other one is killed, has failed, or takes longer than `patience`.
@@ -197,7 +201,7 @@ class DataApi:
         waiting = list(endpoints)
         while waiting:
             mine = {endpoint.path for endpoint in waiting if self._is_mine(endpoint, began, last)}
-            stored = self._load(waiting)  # once more: it may have been stored just before it became ours
+            stored |= self._load(waiting)  # once more: it may have been stored just before it became ours
             waiting = [endpoint for endpoint in waiting if not self._answer_stored(endpoint, stored.get(endpoint.path))]
             missing = [endpoint for endpoint in waiting if endpoint.path in mine]
             self._store.release(self._fetch(missing, stored) if missing else ())
@@ -232,7 +236,7 @@ class DataApi:
             elif outcome.value is None and not endpoint.keep_missing:
                 answer = _Answer(None)
                 if old is not None:
-                    self._store.delete(self._key(endpoint.path))
+                    self.forget(endpoint)
             else:
                 kept[endpoint.path] = Entry(now, outcome.pages, msgspec.json.encode(outcome.value))
                 answer = _Answer(outcome.value, now)

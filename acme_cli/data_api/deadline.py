@@ -15,7 +15,7 @@ import httpcore  # noqa: TID253  this module is imported by the transport, on th
 
 
 class DeadlineBackend(httpcore.NetworkBackend):
-    """Connects to a host's addresses in turn, each with what is left until the deadline."""
+    """Connects to a host's addresses in turn, each with its share of what is left until the deadline."""
 
     def __init__(self) -> None:
         self._backend = httpcore.SyncBackend()
@@ -34,12 +34,13 @@ class DeadlineBackend(httpcore.NetworkBackend):
         except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError(str(error)) from error
         failure: Exception = httpcore.ConnectError("the host has no address")
-        for address in dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found):
+        addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+        for index, address in enumerate(addresses):
+            left = _left(timeout, httpcore.ConnectTimeout)
+            share = None if left is None else left / (len(addresses) - index)
             try:
-                stream = self._backend.connect_tcp(
-                    address, port, _left(timeout, httpcore.ConnectTimeout), local_address, socket_options
-                )
-            except httpcore.ConnectError as error:
+                stream = self._backend.connect_tcp(address, port, share, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
             else:
                 return _DeadlineStream(stream)

@@ -33,8 +33,8 @@ class Endpoint(msgspec.Struct, Generic[T], frozen=True):
     """Whether it may be remembered that there is no such thing."""
 
 
-_users: msgspec.json.Decoder[User | None] = msgspec.json.Decoder(User | None)
-_products: msgspec.json.Decoder[Product | None] = msgspec.json.Decoder(Product | None)
+_user: msgspec.json.Decoder[User | None] = msgspec.json.Decoder(User | None)
+_product: msgspec.json.Decoder[Product | None] = msgspec.json.Decoder(Product | None)
 _purchases: msgspec.json.Decoder[list[Purchase]] = msgspec.json.Decoder(list[Purchase])
 
 
@@ -43,7 +43,7 @@ def user(username: str) -> Endpoint[User | None]:
     return Endpoint(
         f"users/{segment(username)}",
         lambda body: None if body is None else payloads.user(body),
-        _users,
+        _user,
         keep_missing=False,
     )
 
@@ -56,7 +56,7 @@ def recent_purchases(username: str, limit: int) -> Endpoint[list[Purchase]]:
 
 def product(product_id: int) -> Endpoint[Product | None]:
     """The product, or None if it no longer exists."""
-    return Endpoint(f"products/{product_id}", lambda body: None if body is None else payloads.product(body), _products)
+    return Endpoint(f"products/{product_id}", lambda body: None if body is None else payloads.product(body), _product)
 
 
 def buyers(product_id: int) -> Endpoint[list[Purchase]]:

@@ -1,6 +1,8 @@
 """Connections under httpx: kept last-in first-out, with a deadline for each request that reaches the socket."""
 
+import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpcore  # noqa: TID253  the transport imports this module, on the first miss only
@@ -9,15 +11,13 @@ from .deadline import DeadlineBackend
 from .lean_httpx import httpx
 
 
-def connections(url: httpx.URL) -> httpx.BaseTransport:
-    """Return what sends requests to the host of `url`, through the proxy that the environment names for it.
+def connections(url: httpx.URL, proxy: httpx.Proxy | None) -> httpx.BaseTransport:
+    """Return what sends requests to the host of `url`, through the proxy if there is one.
 
-    A request's timeouts are deadlines on the monotonic clock. Raises OSError for unusable certificate files, and
-    ValueError for an unusable proxy.
+    A request's timeouts are deadlines on the monotonic clock. Raises OSError for unusable certificate files.
     """
     ssl_context = httpx.create_ssl_context() if url.scheme == "https" else None
     backend = DeadlineBackend()
-    proxy = _proxy(url)
     if proxy is not None:
         return _Network(
             httpcore.HTTPProxy(
@@ -28,7 +28,7 @@ def connections(url: httpx.URL) -> httpx.BaseTransport:
                 network_backend=backend,
             )
         )
-    origin = httpcore.Origin(url.raw_scheme, url.raw_host, url.port or {"http": 80, "https": 443}[url.scheme])
+    origin = httpcore.Origin(url.raw_scheme, url.raw_host, _port(url))
     return _Network(
         _ConnectionStack(
             lambda: httpcore.HTTPConnection(origin, ssl_context, keepalive_expiry=30, network_backend=backend)
@@ -36,11 +36,13 @@ def connections(url: httpx.URL) -> httpx.BaseTransport:
     )
 
 
-def _proxy(url: httpx.URL) -> httpx.Proxy | None:
-    """Return the URL of the proxy that the environment names for `url`."""
-    import urllib.request
+def proxy_for(url: httpx.URL) -> httpx.Proxy | None:
+    """Return the proxy that the environment names for `url`. Raises ValueError for one that cannot be used."""
+    if not any(name.lower().endswith("_proxy") for name in os.environ):
+        return None
+    import urllib.request  # slow, and most environments name no proxy
 
-    if urllib.request.proxy_bypass(url.host):
+    if urllib.request.proxy_bypass(f"{url.host}:{_port(url)}"):
         return None
     proxies = urllib.request.getproxies()
     found = proxies.get(url.scheme) or proxies.get("all")
@@ -48,11 +50,15 @@ def _proxy(url: httpx.URL) -> httpx.Proxy | None:
         return None
     try:
         proxy = httpx.Proxy(found if "://" in found else f"http://{found}")
-    except (httpx.InvalidURL, ValueError) as error:
-        raise ValueError(f"the proxy for {url.scheme} cannot be used: {error}") from error
+    except (httpx.InvalidURL, ValueError):  # whose message may quote a part of the password
+        raise ValueError(f"the proxy for {url.scheme} is no URL (it is not shown: it may hold a password)") from None
     if proxy.url.scheme not in {"http", "https"}:
         raise ValueError(f"the proxy {proxy.url.scheme}://{proxy.url.host} is of a kind that cannot be used")
     return proxy
+
+
+def _port(url: httpx.URL) -> int:
+    return url.port or {"http": 80, "https": 443}[url.scheme]
 
 
 class _ConnectionStack:
@@ -73,8 +79,9 @@ class _ConnectionStack:
         return response
 
     def close(self) -> None:
-        while self._idle:
-            self._idle.pop().close()
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
 
     def _pop(self) -> httpcore.HTTPConnection:
         while True:

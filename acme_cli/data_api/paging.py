@@ -103,9 +103,9 @@ def read_list(limit: int, widest: int, cap: LimitCap) -> Listing[Row]:
         batches = yield pages
         window = min(2 * window, widest)
         for index, (page, batch) in enumerate(zip(pages, batches, strict=True)):
-            # A page that starts with a known row shows that rows have moved on: those after it, if they were sent
-            # before that, do not join it.
-            joins = len(batch) == step and batch[0] not in rows
+            # A page with known rows shows that rows have moved on: those after it, if they were sent before that,
+            # do not join it.
+            joins = len(batch) == step and rows.keys().isdisjoint(batch)
             _append(rows, page, batch)
             position = page.skip + len(batch)
             if position > MOST_ROWS:

@@ -22,7 +22,7 @@ from acme_cli.errors import AcmeError, ApiError, ApiStatusError, ApiUnreachable,
 
 from .breaker import Breaker
 from .lean_httpx import httpx
-from .network import connections
+from .network import connections, proxy_for
 
 LARGEST_BODY = 8 * 2**20
 """Bytes of one body, unpacked. Decoding JSON takes about five times as much memory."""
@@ -66,7 +66,8 @@ class Transport:
     """GETs paths below a base URL. Any number of threads may use one at the same time.
 
     `timeout` is in seconds and bounds one attempt, from connecting to the last byte; `retries` counts the
-    attempts after the first. Raises UsageError if the environment's proxy or certificate settings are unusable.
+    attempts after the first. `direct` passes by the environment's proxies. Raises UsageError if those, or its
+    certificate settings, are unusable.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Transport:
         token: str | None,
         timeout: float,
         retries: int,
+        direct: bool = False,
         network: httpx.BaseTransport | None = None,
     ) -> None:
         self._timeout = timeout
@@ -90,7 +92,9 @@ class Transport:
             self._headers.append((b"authorization", f"Bearer {token}".encode("ascii")))
         try:
             self._base = httpx.URL(base_url)
-            self._network = network or connections(self._base)
+            proxy = None if direct or network is not None else proxy_for(self._base)
+            self._through = "" if proxy is None else f" (through the proxy {proxy.url.netloc.decode('ascii')})"
+            self._network = network or connections(self._base, proxy)
         except httpx.InvalidURL as error:
             raise UsageError(f"{base_url} is no URL that can be asked: {error}") from error
         except (OSError, ValueError) as error:
@@ -171,10 +175,10 @@ class Transport:
                 return response.status_code, b"", None
             raise self._refusal(response, url)
         except _TIMEOUTS as error:
-            message = f"GET {url}: no whole answer within {self._timeout:g} s"
+            message = f"GET {url}: no whole answer within {self._timeout:g} s{self._through}"
             raise _Failed(ApiUnreachable(message, "a longer --timeout may help"), 0) from error
         except _NETWORK_ERRORS as error:
-            reason = str(error) or type(error).__name__
+            reason = (str(error) or type(error).__name__) + self._through
             if response is not None or _is_garbage(error):
                 raise _Failed(ApiError(f"GET {url}: the answer is broken: {reason}"), 0) from error
             hint = "is the data API running there? `acme doctor` checks"

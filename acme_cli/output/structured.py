@@ -4,11 +4,10 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-import msgspec
-
 from acme_cli.errors import UsageError
 from acme_cli.models import PopularProduct
-from acme_cli.output.sanitise import visible, visible_json
+from acme_cli.output.encode import to_json
+from acme_cli.output.sanitise import visible
 
 Value = int | str | tuple[str, ...] | None
 
@@ -85,24 +84,11 @@ def render(
 
 
 def _json(names: tuple[str, ...], rows: list[list[Value]], indent: bool) -> bytes:
-    return _encode([dict(zip(names, row, strict=True)) for row in rows], indent)
+    return to_json([dict(zip(names, row, strict=True)) for row in rows], indent=indent)
 
 
 def _ndjson(names: tuple[str, ...], rows: list[list[Value]], _indent: bool) -> bytes:
-    return b"".join(_encode(dict(zip(names, row, strict=True)), indent=False) for row in rows)
-
-
-def _encode(value: object, indent: bool) -> bytes:
-    try:
-        encoded = msgspec.json.encode(value)
-        if indent:
-            encoded = msgspec.json.format(encoded, indent=2)
-    except UnicodeEncodeError:  # a lone surrogate
-        import json  # slow, and needed only where msgspec gives up
-
-        separators = (",", ": " if indent else ":")
-        encoded = json.dumps(value, indent=2 if indent else None, separators=separators).encode()
-    return visible_json(encoded) + b"\n"
+    return b"".join(to_json(dict(zip(names, row, strict=True))) for row in rows)
 
 
 def _csv(names: tuple[str, ...], rows: list[list[Value]], _indent: bool) -> bytes:

@@ -111,8 +111,9 @@ def _replace(target: Path, old: os.stat_result | None, data: bytes) -> None:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if old else 0o666)
         try:
             if old:
-                with suppress(OSError):  # only root may give a file away
-                    os.fchown(fd, old.st_uid, old.st_gid)
+                for owner, group in ((-1, old.st_gid), (old.st_uid, -1)):
+                    with suppress(OSError):  # only root may give a file away, members may give it to a group
+                        os.fchown(fd, owner, group)
                 os.fchmod(fd, stat.S_IMODE(old.st_mode))
             _write_all(fd, data)
             os.fsync(fd)

@@ -523,7 +523,7 @@ def test_a_store_that_fails_costs_one_warning_and_no_answer(method: str) -> None
         answers = api.gather([ANN]) + api.gather([endpoints.product(1)]) + api.gather([endpoints.product(2)])
     user = None if method == "delete" else User("ann", "a@x")
     assert answers == [user, Product(1, "face 1"), Product(2, "face 2")]
-    quiet = method in {"release", "close"}
+    quiet = method in {"acquire", "release", "close"}  # without locks a request may be made twice, that is all
     assert warnings == ([] if quiet else [f"the cache is not used: {method} failed"])
     if not quiet:
         assert isinstance(world.store, Broken)

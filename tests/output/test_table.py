@@ -23,7 +23,7 @@ PRODUCTS = [
     PopularProduct(2, 7, "[bold]¯\\_(ツ)_/¯[/] :smile: \\", 90, 8, ("Ann", "Bob", "Zoë"), 91, 3, 0),
     PopularProduct(3, 123456, "日本語の顔がとても長い顔です", 1156, 17, ("Barney_Bins18",), 54, 1, 0),
     PopularProduct(4, 8, "👩\u200d👧 e\u0301\u202e", None, 3, ("x" * 80,), 1, 1, 0),
-    PopularProduct(5, 591879, None, None, None, (), 0, 0, None),
+    PopularProduct(5, 591879, None, None, None, (), 0, 0, None, gone=True),
     PopularProduct(6, 9, None, 5, None, ("long name " * 8, "Bob", "Cid"), 2, 3, None),
 ]
 
