@@ -17,7 +17,8 @@ from acme_cli.output.encode import to_json
 from acme_cli.output.sanitise import visible
 from acme_cli.values import parse_duration
 
-from .options import CACHE, JSON, STREAMS, Run, format_age, shared
+from .options import CACHE, JSON, STREAMS, shared
+from .run import Run, format_age
 
 app = typer.Typer(no_args_is_help=False)
 

@@ -6,7 +6,8 @@ from acme_cli.output.encode import to_json
 from acme_cli.output.sanitise import visible
 from acme_cli.settings import Settings, public_view
 
-from .options import CACHE, CONNECTION, FRESHNESS, JSON, STREAMS, Run, shared
+from .options import CACHE, CONNECTION, FRESHNESS, JSON, STREAMS, shared
+from .run import Run
 
 _UNFOLDED = 10_000
 """Columns enough for what no terminal limits."""

@@ -12,7 +12,8 @@ from acme_cli.output.sanitise import visible
 from acme_cli.settings import Settings
 from acme_cli.values import format_size
 
-from .options import CACHE, CONNECTION, DEMO, JSON, STREAMS, Run, print_request, shared
+from .options import CACHE, CONNECTION, JSON, STREAMS, shared
+from .run import DEMO, Run, print_request
 
 if TYPE_CHECKING:
     from acme_cli.data_api.probe import Finding

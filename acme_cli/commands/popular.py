@@ -11,7 +11,8 @@ from acme_cli.output import structured
 from acme_cli.popular import popular_purchases
 from acme_cli.values import FORMATS, parse_duration
 
-from .options import CACHE, CONNECTION, FRESHNESS, OUTPUT, STREAMS, Run, format_age, shared
+from .options import CACHE, CONNECTION, FRESHNESS, OUTPUT, STREAMS, shared
+from .run import Run, format_age
 
 
 @shared(OUTPUT, STREAMS, FRESHNESS, CONNECTION, CACHE)
