@@ -15,7 +15,7 @@ from .commands import cache, config, doctor, mock, popular
 from .errors import AcmeError, ExitCode, OutputError, Stopped, UsageError
 from .output.encode import to_json
 from .output.sanitise import visible
-from .output.write import write_stderr
+from .output.write import write_stderr, write_stdout
 
 _ClickException: Any = typer.BadParameter.__mro__[2]
 """The base of what parsing raises. Where it lives differs between releases of Typer."""
@@ -37,7 +37,7 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from acme_cli import __version__
 
-        typer.echo(f"acme {__version__}")
+        write_stdout(f"acme {__version__}\n".encode())
         raise typer.Exit
 
 
@@ -70,8 +70,9 @@ def run() -> NoReturn:
     code: int
     try:
         code = _outcome(arguments)
-        with suppress(OSError, ValueError):
-            sys.stderr.flush()
+        if sys.stderr is not None:
+            with suppress(OSError, ValueError):
+                sys.stderr.flush()
     except Stopped as stop:
         code = stop.exit
     # Everything is written and closed: what is left is the interpreter's tear-down, and threads that wait for a

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from .bounds import limit_work
 from .locks import KeyLocks
 from .store import Stats
 
@@ -41,7 +42,6 @@ _TROUBLE = {
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_INTERRUPT,
 }
 """Errors that say nothing against what is stored; any other one means damage."""
 
@@ -183,6 +183,7 @@ class DiskStore:
             uri = f"file:{quote(os.fsencode(self._folder / DATABASE))}?mode=ro"
             self._reader = sqlite3.connect(uri, uri=True, timeout=_BUSY, isolation_level=None)
             self._reader.execute("PRAGMA trusted_schema = OFF")
+            limit_work(self._reader)
         return self._reader
 
     @contextmanager
@@ -207,12 +208,10 @@ class DiskStore:
             return True
         try:
             _refuse_foreign(self._parent, self._parent.stat())
-            _refuse_foreign(self._folder, self._folder.lstat())
-            odd = [
-                item.name
-                for item in os.scandir(self._folder)
-                if item.name not in _OURS or not item.is_file(follow_symlinks=False)
-            ]
+            _refuse_foreign(self._folder, status := self._folder.lstat())
+            if status.st_mode & 0o022:
+                raise CacheUnusable(f"{self._folder} can be written by others")
+            odd = [item.name for item in os.scandir(self._folder) if not _is_ours(item)]
         except FileNotFoundError:
             return False
         if odd:
@@ -242,6 +241,11 @@ class DiskStore:
     def _all_folders(self) -> list[Path]:
         """Return the folders of ours that there may be: in use, set aside, and left by a process that was killed."""
         return [self._folder, self._aside, *self._parent.glob(f"{FOLDER}.new-*")]
+
+
+def _is_ours(item: "os.DirEntry[str]") -> bool:
+    status = item.stat(follow_symlinks=False)
+    return item.name in _OURS and stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
 
 
 def _refuse_foreign(folder: Path, status: os.stat_result) -> None:

@@ -11,6 +11,8 @@ from urllib.parse import quote
 
 import diskcache  # noqa: TID253  this module is imported on the first write only
 
+from .bounds import limit_work
+
 
 class _BytesDisk(diskcache.Disk):  # type: ignore[misc]  # it has no types
     """Str keys and bytes values, inline. No pickles, no files (CVE-2025-69872)."""
@@ -57,6 +59,7 @@ class Writer(diskcache.Cache):  # type: ignore[misc]  # it has no types
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA cell_size_check = ON")
             connection.execute("PRAGMA synchronous = NORMAL")
+            limit_work(connection)
         return connection
 
     def store(self, items: Mapping[str, bytes], size_limit: int) -> None:

@@ -1,9 +1,10 @@
 """`acme mock`: the bundled data API, run from here."""
 
+import sys
 from functools import wraps
 from typing import Any
 
-from acme_cli.errors import UsageError
+from acme_cli.errors import OutputError, UsageError
 from mock_server import command
 from mock_server.errors import MockServerError
 
@@ -11,6 +12,8 @@ from mock_server.errors import MockServerError
 @wraps(command.mock)
 def mock(**options: Any) -> None:
     """Run it. Raises UsageError for what its user can put right."""
+    if sys.stdout is None:
+        raise OutputError("stdout is closed, so nobody could read the server's URL", "redirect it to a file")
     try:
         command.mock(**options)
     except MockServerError as error:

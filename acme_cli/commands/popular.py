@@ -37,7 +37,9 @@ def popular(  # noqa: PLR0917  Typer calls it by keyword
             help=f"Choose and order the fields of every format but table: {', '.join(structured.FIELDS)}.",
         ),
     ] = None,
-    limit: Annotated[int, typer.Option(help="How many recent purchases to rank.", metavar="N")] = 5,
+    limit: Annotated[
+        int | None, typer.Option(help="How many recent purchases to rank.", metavar="N", show_default="5")
+    ] = None,
     exclude_self: Annotated[bool, typer.Option("--exclude-self", help="Leave the user's own purchases out.")] = False,
     since: Annotated[
         str | None,
@@ -62,12 +64,12 @@ def popular(  # noqa: PLR0917  Typer calls it by keyword
     settings = run.settings(format="json" if as_json else format)
     if chosen_fields and settings.format == "table":
         raise UsageError("--fields has no meaning for a table", "add --format csv, or --json")
-    if not 1 <= limit <= settings.page_size:
+    if limit is not None and not 1 <= limit <= settings.page_size:
         raise UsageError(f"--limit {limit} is out of range", f"give 1 to {settings.page_size}, the page size")
     earliest = None if since is None else _moment(since, now)
     try:
         with run.open_api(settings) as api:
-            products = popular_purchases(api, username, limit=limit, since=earliest, exclude_self=exclude_self)
+            products = popular_purchases(api, username, limit=limit or 5, since=earliest, exclude_self=exclude_self)
             for product in products:
                 if product.gone:
                     run.warn_later(f"product {product.id} is in the purchases, but the data API knows nothing of it")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from acme_cli.errors import AcmeError, UsageError
 from acme_cli.output.sanitise import visible
-from acme_cli.output.write import write_file, write_stderr, write_stdout
+from acme_cli.output.write import keep_secret, write_file, write_stderr, write_stdout
 from acme_cli.settings import SETTINGS, Settings, resolve
 
 if TYPE_CHECKING:
@@ -34,7 +34,10 @@ class Run:
         """Return the settings in force, with the command's own --format if it has one. Raises UsageError."""
         given = {**self.options, "format": format}
         names = [setting.name for setting in SETTINGS] + ["env_file"]
-        return resolve({name: given.get(name) for name in names}, self.environ)
+        settings = resolve({name: given.get(name) for name in names}, self.environ)
+        if settings.api_token is not None:
+            keep_secret(settings.api_token)
+        return settings
 
     def note(self, text: str) -> None:
         """Say something on stderr, unless quiet."""

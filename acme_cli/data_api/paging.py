@@ -13,7 +13,7 @@ from acme_cli.errors import ApiError
 
 Row = TypeVar("Row")
 
-MOST_ROWS = 2_000_000
+MOST_ROWS, MOST_PAGES = 2_000_000, 5_000
 """A list that is longer is taken for one that never ends."""
 
 _SHORTEST_CAP = 10
@@ -108,8 +108,10 @@ def read_list(limit: int, widest: int, cap: LimitCap) -> Listing[Row]:
             joins = len(batch) == step and rows.keys().isdisjoint(batch)
             _append(rows, page, batch)
             position = page.skip + len(batch)
-            if position > MOST_ROWS:
-                raise _error(page, f"the list does not end: over {MOST_ROWS:,} rows")
+            if position > MOST_ROWS or position > MOST_PAGES * step:
+                raise _error(
+                    page, f"the list does not end: {position:,} rows so far; if it is that long, ask for a larger page"
+                )
             more = len(batch) >= min(step, limit - 1)
             if not joins and ((more and index + 1 < len(pages)) or any(batches[index + 1 :])):
                 window = 1

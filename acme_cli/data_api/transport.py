@@ -80,6 +80,7 @@ class Transport:
         direct: bool = False,
         network: httpx.BaseTransport | None = None,
     ) -> None:
+        self._token = token
         self._timeout = timeout
         self._retries = retries
         self._breaker = Breaker()
@@ -154,6 +155,8 @@ class Transport:
         try:
             answer = self._send(url, etag)
         except _Failed as failed:
+            if self._token is not None:  # which a server may send back to us, in a Location for one
+                failed.error.message = failed.error.message.replace(self._token, "…")
             if failed.error.may_use_stale:  # an outage, not a refusal
                 self._breaker.failed(str(url), failed.error)
             raise
@@ -196,7 +199,7 @@ class Transport:
         if status in {401, 403}:
             hint = "check the token: ACME_API_TOKEN or --api-token-file"
         elif 300 <= status < 400 and "location" in response.headers:
-            message += f", a redirect to {response.headers['location']}"
+            message += f", a redirect to {_short(response.headers['location'])}"
             hint = "redirects are not followed; set --api-url to the API's own address"
         retry_after: float | None = None
         if status in _RETRIED:
@@ -211,7 +214,7 @@ def _read(response: httpx.Response, url: httpx.URL) -> bytes:
     """Return the body, unpacked. Raises _Failed for one that is too large or packed in an unknown way."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"identity", "gzip", "x-gzip", "deflate", ""}:
-        raise _Failed(ApiError(f"GET {url}: the answer is packed as {encoding}, which was not asked for"), None)
+        raise _Failed(ApiError(f"GET {url}: the answer is packed as {_short(encoding)}, which was not asked for"), None)
     chunks = response.iter_raw()
     if encoding in {"gzip", "x-gzip", "deflate"}:
         chunks = _unpacked(chunks)
@@ -244,14 +247,18 @@ def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
     unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)
     for chunk in chunks:
         rest = chunk
-        while rest:
+        while rest and not unpack.eof:
             yield unpack.decompress(rest, 2**16)
-            rest = unpack.unconsumed_tail
-        if unpack.unused_data:
+            rest = unpack.unused_data or unpack.unconsumed_tail
+        if rest:
             raise zlib.error("something follows its end")
     yield unpack.flush()
     if not unpack.eof:
         raise zlib.error("it ends too early")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def _retry_after(header: str | None) -> float:

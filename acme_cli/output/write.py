@@ -37,8 +37,18 @@ def write_stdout(data: bytes) -> None:
         ) from exc
 
 
+_secrets: set[str] = set()
+
+
+def keep_secret(text: str) -> None:
+    """Never let this be written to stderr, not even by a traceback that quotes what a server sent back."""
+    _secrets.add(text)
+
+
 def write_stderr(text: str) -> None:
     """Write text to file descriptor 2 as UTF-8. Never raises OSError: there is nowhere left to report it."""
+    for secret in _secrets:
+        text = text.replace(secret, "…")
     if sys.stderr is not None:
         with suppress(OSError):
             _write_all(2, text.encode("utf-8", "backslashreplace"))

@@ -1,5 +1,6 @@
 """What once went wrong in front of a user, each with the run that showed it."""
 
+import gzip
 import os
 import pty
 import signal
@@ -128,3 +129,69 @@ def test_what_ignores_interrupts_goes_on_ignoring_them(acme: "Acme", api: "Serve
         shop.gate.set()
         assert process.communicate(timeout=20)[0].startswith(b"[{")
         assert process.returncode == 0
+
+
+def test_a_packed_answer_with_something_behind_its_end_is_refused(
+    acme: "Acme", api: "Server", make_shop: MakeShop
+) -> None:
+    shop = make_shop({1: 3})
+    shop.fail(200, gzip.compress(b"{}" + b" " * 2**17) + b"\n", ("Content-Encoding", "gzip"), path="users/ann")
+    ran = acme("popular", "ann", "--retries", "0", "--api-url", api.url(shop))
+    assert ran.code == 4
+    assert "something follows its end" in ran.err
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-"])
+def test_closed_streams_change_no_exit_code(acme: "Acme", closed: str) -> None:
+    answer = acme.folder / "answer.json"
+    run = ["/bin/sh", "-c", f'"$0" "$@" {closed}', acme.program]
+    ran = acme("popular", "Frannie79", "--demo", "--json", "-o", answer, command=run)
+    assert ran.code == 0
+    assert answer.read_bytes().startswith(b"[{")
+    assert acme("popular", "nobody", "--demo", command=run).code == 3
+
+
+def test_a_version_that_nobody_can_read_is_an_error(acme: "Acme") -> None:
+    for arguments in (["--version"], ["mock", "--port", "0"]):
+        assert acme(*arguments, command=["/bin/sh", "-c", '"$0" "$@" >&-', acme.program]).code == 8
+
+
+def test_an_endless_view_in_the_cache_costs_a_warning(acme: "Acme", api: "Server", make_shop: MakeShop) -> None:
+    ask = ("popular", "ann", "--json", "--api-url", api.url(make_shop({1: 3})))
+    expected = acme(*ask).json
+    with sqlite3.connect(next(acme.cache.rglob("cache.db"))) as connection:
+        connection.execute("ALTER TABLE Cache RENAME TO Hidden")
+        connection.execute(
+            "CREATE VIEW Cache AS WITH RECURSIVE endless(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM endless)"
+            " SELECT Hidden.* FROM Hidden, endless"
+        )
+    connection.close()
+    ran = acme(*ask)
+    assert ran.json == expected
+    assert ran.err.count("warning") == 1
+    assert acme(*ask).err == ""
+
+
+def test_a_cache_that_others_can_write_to_is_not_used(acme: "Acme", api: "Server", make_shop: MakeShop) -> None:
+    ask = ("popular", "ann", "--json", "--api-url", api.url(make_shop({1: 3})))
+    expected = acme(*ask).json
+    next(acme.cache.rglob("cache.db")).parent.chmod(0o777)
+    ran = acme(*ask)
+    assert ran.json == expected
+    assert "can be written by others" in ran.err
+
+
+def test_a_token_that_the_server_sends_back_is_not_shown(acme: "Acme", api: "Server", make_shop: MakeShop) -> None:
+    shop = make_shop({1: 3})
+    shop.fail(302, b"", ("Location", "http://elsewhere.example/?t=s3cr3t-t0ken"), path="users/ann")
+    for option in ("-v", "--debug", "--json"):
+        token = {"ACME_API_TOKEN": "s3cr3t-t0ken"}
+        ran = acme("popular", "ann", option, "--no-cache", "--api-url", api.url(shop), env=token)
+        assert ran.code == 4
+        assert "elsewhere.example" in ran.err
+        assert "s3cr3t-t0ken" not in ran.err
+
+
+def test_a_small_page_does_not_forbid_the_usual_limit(acme: "Acme", api: "Server", make_shop: MakeShop) -> None:
+    url = api.url(make_shop({1: 3}))
+    assert len(acme("popular", "ann", "--json", "--page-size", "2", "--api-url", url).json) == 1
