@@ -60,7 +60,7 @@ def test_config_shows_every_setting_and_which_of_the_five_sources_it_came_from(a
         "max_stale": (86400, "default"),
         "offline": (False, "default"),
         "cache_size_limit": (256_000_000, "default"),
-        "format": (None, "default"),
+        "format": ("table", "default"),
     }
     assert shown["cache_dir"]["value"] == str(acme.cache)
     table = acme("config", env=env | {"COLUMNS": "300"}).out
