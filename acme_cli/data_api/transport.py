@@ -172,9 +172,9 @@ class Transport:
         try:
             response = self._network.handle_request(request)
             if response.status_code == 200:
-                return 200, _read(response, url), _etag(response)
+                return 200, _read(response, url, deadline), _etag(response)
             if response.status_code == 404 or (response.status_code == 304 and etag is not None):
-                _drain(response)
+                _drain(response, deadline)
                 return response.status_code, b"", None
             raise self._refusal(response, url)
         except _TIMEOUTS as error:
@@ -210,12 +210,12 @@ class Transport:
         return _Failed(ApiStatusError(message, status, hint), retry_after)
 
 
-def _read(response: httpx.Response, url: httpx.URL) -> bytes:
+def _read(response: httpx.Response, url: httpx.URL, deadline: float) -> bytes:
     """Return the body, unpacked. Raises _Failed for one that is too large or packed in an unknown way."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"identity", "gzip", "x-gzip", "deflate", ""}:
         raise _Failed(ApiError(f"GET {url}: the answer is packed as {_short(encoding)}, which was not asked for"), None)
-    chunks = response.iter_raw()
+    chunks = _until(deadline, response.iter_raw())
     if encoding in {"gzip", "x-gzip", "deflate"}:
         chunks = _unpacked(chunks)
     body = bytearray()
@@ -233,10 +233,18 @@ def _etag(response: httpx.Response) -> str | None:
     return next((value.decode("latin-1") for name, value in response.headers.raw if name.lower() == b"etag"), None)
 
 
-def _drain(response: httpx.Response) -> None:
+def _until(deadline: float, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Give the chunks until the deadline: one read from the socket can hold thousands, and take long to take apart."""
+    for chunk in chunks:
+        if time.monotonic() > deadline:
+            raise httpcore.ReadTimeout("the deadline has passed")
+        yield chunk
+
+
+def _drain(response: httpx.Response, deadline: float) -> None:
     """Read a short body to its end, so that the connection can be used again."""
     length = 0
-    for chunk in response.iter_raw():
+    for chunk in _until(deadline, response.iter_raw()):
         length += len(chunk)
         if length > 2**16:
             return
