@@ -19,7 +19,7 @@ from urllib.parse import quote
 import msgspec
 
 from .bounds import limit_work
-from .locks import KeyLocks
+from .locks import KeyLocks, is_private
 from .store import Stats
 
 if TYPE_CHECKING:
@@ -244,8 +244,7 @@ class DiskStore:
 
 
 def _is_ours(item: "os.DirEntry[str]") -> bool:
-    status = item.stat(follow_symlinks=False)
-    return item.name in _OURS and stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+    return item.name in _OURS and is_private(item.stat(follow_symlinks=False))
 
 
 def _refuse_foreign(folder: Path, status: os.stat_result) -> None:

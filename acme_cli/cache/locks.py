@@ -6,6 +6,7 @@ lock fetches it; the others look into the cache until it is there. The kernel fr
 
 import fcntl
 import os
+import stat
 import struct
 import time
 import zlib
@@ -30,6 +31,9 @@ class KeyLocks:
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         self._held: set[int] = set()
+        if not is_private(os.fstat(self._file)):
+            self.close()
+            raise OSError(f"{path} is not a file of ours alone")
 
     def close(self) -> None:
         """Give back every lock, and close the file."""
@@ -58,6 +62,11 @@ class KeyLocks:
         """Return whether somebody left such word after `since`, in seconds since 1970."""
         note = os.pread(self._file, _NOTE.size, _place(key))
         return len(note) == _NOTE.size and since <= _NOTE.unpack(note)[0] <= time.time()
+
+
+def is_private(status: os.stat_result) -> bool:
+    """Return whether it is a regular file of ours under one name; what has another may lie outside the cache."""
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink == 1
 
 
 def _slot(key: str) -> int:
