@@ -58,7 +58,7 @@ HEAVY = {
     "httpcore": {"acme_cli.data_api.transport", "acme_cli.data_api.network", "acme_cli.data_api.deadline"},
     "stamina": {"acme_cli.data_api.transport"},
     "diskcache": {"acme_cli.cache.writer"},
-    "sqlite3": {"acme_cli.cache.bounds", "acme_cli.cache.disk", "acme_cli.cache.writer", "acme_cli.commands.cache"},
+    "sqlite3": {"acme_cli.cache.database", "acme_cli.cache.disk", "acme_cli.cache.writer", "acme_cli.commands.cache"},
     "rich": {"acme_cli.output.table", "acme_cli.output.progress", "acme_cli.commands.config"},
     "flask": {"mock_server.app"},
     "waitress": {"mock_server.app"},

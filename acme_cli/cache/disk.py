@@ -14,11 +14,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import msgspec
 
-from .bounds import limit_work
+from .database import connect
 from .locks import KeyLocks, is_private
 from .store import Stats
 
@@ -42,6 +41,7 @@ _TROUBLE = {
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_INTERRUPT,
 }
 """Errors that say nothing against what is stored; any other one means damage."""
 
@@ -180,10 +180,7 @@ class DiskStore:
 
     def _connect(self) -> sqlite3.Connection:
         if self._reader is None:
-            uri = f"file:{quote(os.fsencode(self._folder / DATABASE))}?mode=ro"
-            self._reader = sqlite3.connect(uri, uri=True, timeout=_BUSY, isolation_level=None)
-            self._reader.execute("PRAGMA trusted_schema = OFF")
-            limit_work(self._reader)
+            self._reader = connect(self._folder / DATABASE, "ro", _BUSY)
         return self._reader
 
     @contextmanager

@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import diskcache  # noqa: TID253  this module is imported on the first write only
 
-from .bounds import limit_work
+from .database import connect
 
 
 class _BytesDisk(diskcache.Disk):  # type: ignore[misc]  # it has no types
@@ -52,14 +51,10 @@ class Writer(diskcache.Cache):  # type: ignore[misc]  # it has no types
     def _con(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "con", None)
         if connection is None:
-            uri = f"file:{quote(os.fsencode(self._directory))}/{diskcache.core.DBNAME}?mode=rw"
-            connection = sqlite3.connect(uri, uri=True, timeout=self._timeout, isolation_level=None)
+            connection = connect(Path(self._directory) / diskcache.core.DBNAME, "rw", self._timeout)
+            connection.execute("PRAGMA synchronous = NORMAL")
             self._local.con = connection
             self._local.pid = os.getpid()
-            connection.execute("PRAGMA trusted_schema = OFF")
-            connection.execute("PRAGMA cell_size_check = ON")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            limit_work(connection)
         return connection
 
     def store(self, items: Mapping[str, bytes], size_limit: int) -> None:
@@ -96,8 +91,11 @@ class Writer(diskcache.Cache):  # type: ignore[misc]  # it has no types
 
     def forget_before(self, moment: float) -> None:
         """Delete the rows stored before `moment`, in seconds since 1970. Raises as `forget`."""
+        some = "SELECT rowid FROM Cache WHERE store_time < ? OR store_time IS NULL LIMIT 1000"
         with self.transact():
-            self._sql("DELETE FROM Cache WHERE store_time < ? OR store_time IS NULL", (moment,))
+            # Some at a time, since a signal is heeded only between statements.
+            while self._sql(f"DELETE FROM Cache WHERE rowid IN ({some})", (moment,)).rowcount:  # noqa: S608  no input
+                pass
 
     def _evict(self, kept: set[str], size_limit: float) -> None:
         (page_size,) = self._sql("PRAGMA page_size").fetchone()
@@ -130,7 +128,10 @@ def create(folder: Path, size_limit: int) -> None:
     made = folder.with_name(f"{folder.name}.new-{os.urandom(8).hex()}")
     made.mkdir(mode=0o700)
     try:
-        diskcache.Cache(str(made), disk=_BytesDisk, size_limit=size_limit, cull_limit=0).close()
+        with diskcache.Cache(str(made), disk=_BytesDisk, size_limit=size_limit, cull_limit=0) as cache:
+            # They count what nobody asks for, and any trigger that is found later was planted.
+            for (trigger,) in cache._sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+                cache._sql(f"DROP TRIGGER {trigger}")
         for file in made.iterdir():
             file.chmod(0o600)
         made.rename(folder)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,6 +96,7 @@ def waits_before_a_retry(acme: "Acme", customer: Customer, hostile: Hostile, lat
 
 
 def waits_for_another_process(acme: "Acme", customer: Customer, hostile: Hostile, later: ExitStack) -> Started:
+    customer.shop.asked.clear()
     customer.shop.gate.clear()
     later.callback(customer.shop.gate.set)
     leader = acme.start(*customer.arguments())
@@ -128,7 +129,8 @@ def writes_to_a_pipe_that_nobody_reads(acme: "Acme", customer: Customer, hostile
 def opens_a_pipe_that_nobody_reads(acme: "Acme", customer: Customer, hostile: Hostile, later: ExitStack) -> Started:
     (acme.folder / "pipe").unlink(missing_ok=True)
     os.mkfifo(acme.folder / "pipe")
-    process = acme.start(*customer.arguments("-o", "pipe"))
+    customer.shop.log.clear()
+    process = acme.start(*customer.arguments("--no-cache", "-o", "pipe"))
     until(lambda: len(customer.shop.log) >= 6)
     return process
 
@@ -188,6 +190,28 @@ def test_o5_a_signal_at_any_moment(customer: Customer, rounds: Rounds, number: s
             assert err in {b"", line}
         assert waited < 1
     customer.right("--refresh")
+
+
+@pytest.mark.parametrize("number", ENDINGS)
+def test_o5_a_signal_while_a_large_cache_is_pruned(customer: Customer, number: signal.Signals) -> None:
+    """The statement is broken off, the signal is not lost, and the cache is not taken for damaged."""
+    customer.right()
+    rows = ((f"{customer.url}\n-\n{index}", float(index), b"x" * 50) for index in range(300_000))
+    with closing(customer.connect()) as database:
+        database.execute("BEGIN")
+        database.executemany("INSERT INTO Cache(key, raw, store_time, mode, value) VALUES (?, 1, ?, 1, ?)", rows)
+        database.execute("COMMIT")
+    log = next(customer.acme.cache.rglob("cache.db")).with_name("cache.db-wal")
+    with customer.acme.start("cache", "prune", "--older-than", "1h") as process:
+        until(lambda: (log.exists() and log.stat().st_size > 0) or process.poll() is not None)
+        start = time.monotonic()
+        process.send_signal(number)
+        _, err = process.communicate(timeout=PATIENCE)
+        took = time.monotonic() - start
+    assert (process.returncode, err) == ENDINGS[number]
+    assert took < 1
+    assert not (customer.acme.cache / "responses-v1.damaged").exists()
+    customer.right()
 
 
 def catches_sigterm(process: Started) -> bool:
