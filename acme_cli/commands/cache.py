@@ -50,7 +50,7 @@ def info(run: Run) -> None:
     with _store(run) as (directory, store):
         stats = store.stats()
     render = _json if run.options["as_json"] else _lines
-    run.answer(render(directory, stats).encode("utf-8"))
+    run.answer(render(directory, stats))
 
 
 @app.command("dir")
@@ -135,19 +135,19 @@ def _say_removed(run: Run, folder: str, removed: Removed) -> None:
     run.answer(f"removed {responses} ({_size(removed.size)}) from {visible(folder)}\n".encode())
 
 
-def _json(folder: str, stats: Stats) -> str:
+def _json(folder: str, stats: Stats) -> bytes:
     document = {"directory": folder, **msgspec.structs.asdict(stats)}
     document["apis"] = document.pop("groups")
-    return to_json(document).decode("utf-8")
+    return to_json(document)
 
 
-def _lines(folder: str, stats: Stats) -> str:
+def _lines(folder: str, stats: Stats) -> bytes:
     now = time.time()
     lines = [("folder", folder), ("responses", f"{stats.entries:,}"), ("size", _size(stats.size))]
     if stats.oldest is not None and stats.newest is not None:
         lines += [("oldest", format_age(now - stats.oldest)), ("newest", format_age(now - stats.newest))]
     lines += [("of", f"{base_url}  {count:,}") for base_url, count in stats.groups.items()]
-    return "".join(f"{name:<10} {visible(text)}\n" for name, text in lines)
+    return "".join(f"{name:<10} {visible(text)}\n" for name, text in lines).encode()
 
 
 def _size(size: int) -> str:

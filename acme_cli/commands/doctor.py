@@ -1,6 +1,6 @@
 """`acme doctor`: is everything as it should be, and if not, what mends it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -8,6 +8,7 @@ import msgspec
 import typer
 
 from acme_cli.errors import AcmeError, ExitCode, UsageError
+from acme_cli.output.encode import to_json
 from acme_cli.output.sanitise import visible
 from acme_cli.settings import Settings
 from acme_cli.values import format_size
@@ -41,10 +42,10 @@ def doctor(run: Run) -> None:
     findings = list(_findings(run))
     code = next((finding.exit for finding in findings if finding.status == "failed"), ExitCode.OK)
     if run.options["as_json"]:
-        report = _json(findings, code, indent=run.on_terminal())
+        run.answer(to_json({"checks": findings, "exit": code}, indent=run.on_terminal()))
     else:
         report = render(findings, run.width() if run.on_terminal() else None, colour=run.colour())
-    run.answer(report.encode("utf-8"))
+        run.answer(report.encode("utf-8"))
     if code:
         raise typer.Exit(code)
 
@@ -69,15 +70,6 @@ def render(findings: Iterable["Finding"], width: int | None, *, colour: bool) ->
         if finding.remedy:
             lines.append(wrapped(finding.remedy, f"{'':{_INDENT}}→ ", f"{'':{_INDENT}}  "))
     return "".join(f"{line}\n" for line in lines)
-
-
-def _json(findings: Sequence["Finding"], code: int, *, indent: bool) -> str:
-    shown = [
-        msgspec.structs.replace(one, text=visible(one.text), remedy=one.remedy and visible(one.remedy))
-        for one in findings
-    ]
-    encoded = msgspec.json.encode({"checks": shown, "exit": code})
-    return (msgspec.json.format(encoded, indent=2) if indent else encoded).decode() + "\n"
 
 
 def _findings(run: Run) -> Iterator["Finding"]:

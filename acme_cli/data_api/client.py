@@ -110,6 +110,7 @@ class DataApi:
         self._pool: ThreadPoolExecutor | None = None
         self._answers: dict[str, _Answer] = {}
         self._cap = LimitCap()
+        self._cap_path = f"limit-cap?limit={page_size}"
         self.requests = 0
         """How many requests were sent, retries not counted."""
         self.answered = 0
@@ -167,7 +168,7 @@ class DataApi:
     def _load(self, endpoints: Iterable[Endpoint[Any]]) -> dict[str, _Stored]:
         """Return what is stored of the endpoints, by path; and on the way learn what is known of the limit's cap."""
         keys = {self._key(endpoint.path): endpoint for endpoint in endpoints}
-        cap_key = self._key(f"limit-cap?limit={self._page_size}")
+        cap_key = self._key(self._cap_path)
         found: dict[str, _Stored] = {}
         for key, data in self._store.get_many([*keys, cap_key]).items():
             with suppress(DamagedEntry, ValueError):  # what cannot be read is asked for again
@@ -242,7 +243,7 @@ class DataApi:
                 answer = _Answer(outcome.value, now)
             self._answers[endpoint.path] = answer
         if self._cap.remembered() != cap_before:
-            kept[f"limit-cap?limit={self._page_size}"] = Entry(now, (), self._cap.remembered())
+            kept[self._cap_path] = Entry(now, (), self._cap.remembered())
         items = {self._key(path): entry for path, entry in kept.items()}
         is_stored = self._store.set_many({key: to_bytes(key, entry) for key, entry in items.items()})
         keys = [self._key(endpoint.path) for endpoint in endpoints]

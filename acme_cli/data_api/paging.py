@@ -16,7 +16,7 @@ Row = TypeVar("Row")
 MOST_ROWS, MOST_PAGES = 2_000_000, 5_000
 """A list that is longer is taken for one that never ends."""
 
-_SHORTEST_CAP = 10
+SHORTEST_CAP = 10
 """Nobody caps a page below the contract's default limit."""
 
 
@@ -39,7 +39,7 @@ class LimitCap(msgspec.Struct):
     """
 
     cap: int | None = None
-    whole: int = _SHORTEST_CAP - 1
+    whole: int = SHORTEST_CAP - 1
     unsure: set[int] = set()
     """Lengths of the lists that wait to know."""
 

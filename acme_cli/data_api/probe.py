@@ -15,6 +15,7 @@ from acme_cli.models import parse_date
 
 from . import payloads
 from .endpoints import segment
+from .paging import SHORTEST_CAP
 
 if TYPE_CHECKING:
     from .client import Observer
@@ -24,8 +25,6 @@ REACHABLE = "API reachable"
 CONTRACT = "API contract"
 
 _FIRST_QUESTION = "users?skip=0&limit=2"
-_SHORTEST_CAP = 10
-"""Rows; the client takes every shorter page for the whole list, see `paging`."""
 
 _FIELDS = {
     "user": ("username", "email"),
@@ -233,8 +232,8 @@ class Prober:
             self._add("ok", f"limit is honoured up to {asked}, the page size")
         elif not rest:
             return False
-        elif got < _SHORTEST_CAP:
-            remedy = f"set --page-size {got}, or have the data API send at least {_SHORTEST_CAP} rows at a time"
+        elif got < SHORTEST_CAP:
+            remedy = f"set --page-size {got}, or have the data API send at least {SHORTEST_CAP} rows at a time"
             self._fail(ApiError(f"limit={asked} gives {got} rows of a longer list, which would be cut short", remedy))
         else:
             self._note("capped limit", f"{asked} asked for, {got} sent")
