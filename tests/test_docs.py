@@ -15,7 +15,7 @@ from acme_cli.main import app
 from acme_cli.models import Product, Purchase, parse_date
 from acme_cli.output.structured import FIELDS
 from acme_cli.output.table import render_table
-from acme_cli.ranking import rank
+from acme_cli.ranking import rank, tally
 from acme_cli.settings import SETTINGS
 from mock_server.dataset import bundled
 
@@ -110,15 +110,15 @@ def test_the_fields_are_named() -> None:
 def test_the_picture_of_the_table_is_what_it_shows_at_80_columns() -> None:
     shop = bundled()
     recent = dict.fromkeys(purchase.product_id for purchase in shop.by_user("Frannie79", limit=5))
-    candidates = []
+    tallies = []
     for product_id in recent:
         found = shop.product(product_id)
         product = None if found is None else Product(found.id, found.face, found.price, found.size)
         rows = shop.by_product(product_id, limit=1000)
         purchases = [Purchase(row.username, row.product_id, parse_date(row.date)) for row in rows]
-        candidates.append((product_id, product, purchases))
+        tallies.append(tally(product_id, product, purchases))
     shown = render_table(
-        "Frannie79", rank(candidates), width=80, colour=False, terminal=True, note="data fetched just now"
+        "Frannie79", rank(tallies), width=80, colour=False, terminal=True, note="data fetched just now"
     )
     assert f"$ acme popular Frannie79 --demo\n{shown}```" in README
 

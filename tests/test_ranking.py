@@ -1,6 +1,7 @@
 """The ranking: the examples of its rules, and what holds for all data."""
 
 from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from random import Random
 
@@ -8,10 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from acme_cli import ranking
 from acme_cli.models import PopularProduct, Product, Purchase
-from acme_cli.ranking import Candidate, rank
+
+Candidate = tuple[int, Product | None, Sequence[Purchase]]
 
 brisk = settings(max_examples=60, deadline=None, derandomize=True)
+
+
+def rank(
+    candidates: Iterable[Candidate], *, excluded: Collection[str] = (), since: int | None = None
+) -> list[PopularProduct]:
+    """Return the ranking of products with their purchases."""
+    tallies = [ranking.tally(*candidate, since=since) for candidate in candidates]
+    return ranking.rank(tallies, excluded=excluded)
 
 
 def bought(product_id: int, *purchases: tuple[str, int | None]) -> Candidate:

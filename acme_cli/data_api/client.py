@@ -133,23 +133,23 @@ class DataApi:
             self._transport.close()
         self._store.close()
 
-    def stored(self, endpoint: Endpoint[T]) -> T | None:
-        """Return what is stored of the endpoint, however old, or None."""
-        found = self._load([endpoint]).get(endpoint.path)
-        return None if found is None else found.value
-
     def gather(self, endpoints: Sequence[Endpoint[Any]], *, ahead: Iterable[Endpoint[Any]] = ()) -> list[Any]:
         """Return what the API says of each endpoint, in their order; an AcmeError in place of what failed.
 
-        Whatever is asked for is asked for at the same time, and never twice in the life of this object. So is
-        `ahead`, of which the answers may be gathered later.
+        Whatever is asked for is asked for at the same time, and never twice before it is dropped. So is `ahead`, of
+        which the answers may be gathered later, and what a value that is too old leads to: it is mostly still right.
         """
-        asked = {endpoint.path: endpoint for endpoint in (*endpoints, *ahead) if endpoint.path not in self._answers}
-        self.answered += len(asked)
-        stored = self._load(asked.values())
-        missing = [
-            endpoint for endpoint in asked.values() if not self._answer_stored(endpoint, stored.get(endpoint.path))
-        ]
+        stored: dict[str, _Stored] = {}
+        missing = self._not_stored([*endpoints, *ahead], stored)
+        missing += self._not_stored(
+            [
+                next_one
+                for endpoint in missing
+                if endpoint.leads_to is not None and endpoint.path in stored
+                for next_one in endpoint.leads_to(stored[endpoint.path].value)
+            ],
+            stored,
+        )
         if self._policy.ttl and not self._policy.refresh:
             self._fetch_once(missing, stored)
         elif missing:
@@ -161,9 +161,31 @@ class DataApi:
                 self.oldest = min(self.oldest or answer.fetched_at, answer.fetched_at)
         return [answer.value for answer in answers]
 
+    def drop(self, endpoints: Iterable[Endpoint[Any]]) -> None:
+        """Let go of these answers, so that memory does not grow with what was asked."""
+        for endpoint in endpoints:
+            self._answers.pop(endpoint.path, None)
+
     def forget(self, endpoint: Endpoint[Any]) -> None:
         """Remove what is stored of the endpoint."""
         self._store.delete(self._key(endpoint.path))
+
+    def is_dead(self) -> bool:
+        """Return whether so many requests in a row have failed that nothing more is asked."""
+        return self._transport is not None and self._transport.is_dead()
+
+    def _not_stored(self, endpoints: Iterable[Endpoint[Any]], stored: dict[str, _Stored]) -> list[Endpoint[Any]]:
+        """Answer from what is stored where that will do, and return the endpoints that are to be fetched.
+
+        What is found of those is put into `stored`.
+        """
+        asked = {endpoint.path: endpoint for endpoint in endpoints if endpoint.path not in self._answers}
+        if not asked:
+            return []
+        self.answered += len(asked)
+        found = self._load(asked.values())
+        stored |= found
+        return [endpoint for endpoint in asked.values() if not self._answer_stored(endpoint, found.get(endpoint.path))]
 
     def _load(self, endpoints: Iterable[Endpoint[Any]]) -> dict[str, _Stored]:
         """Return what is stored of the endpoints, by path; and on the way learn what is known of the limit's cap."""

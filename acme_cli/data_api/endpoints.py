@@ -1,6 +1,6 @@
 """What can be asked of the data API: the path, the parameters, and how its body becomes a value."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -31,6 +31,8 @@ class Endpoint(msgspec.Struct, Generic[T], frozen=True):
     """For a list that is paged: turns one row of it, all pages read, into its canonical form."""
     keep_missing: bool = True
     """Whether it may be remembered that there is no such thing."""
+    leads_to: Callable[[T], "list[Endpoint[Any]]"] | None = None
+    """What a value makes one ask for next."""
 
 
 _user: msgspec.json.Decoder[User | None] = msgspec.json.Decoder(User | None)
@@ -51,7 +53,12 @@ def user(username: str) -> Endpoint[User | None]:
 def recent_purchases(username: str, limit: int) -> Endpoint[list[Purchase]]:
     """The user's recent purchases, newest first by the server's word, in one request; unknown user: none."""
     path = f"purchases/by_user/{segment(username)}?limit={limit}"
-    return Endpoint(path, lambda body: [payloads.purchase(row) for row in _rows(body)[:limit]], _purchases)
+    return Endpoint(
+        path,
+        lambda body: [payloads.purchase(row) for row in _rows(body)[:limit]],
+        _purchases,
+        leads_to=lambda purchases: of_products(product_ids(purchases)),
+    )
 
 
 def product(product_id: int) -> Endpoint[Product | None]:
@@ -62,6 +69,16 @@ def product(product_id: int) -> Endpoint[Product | None]:
 def buyers(product_id: int) -> Endpoint[list[Purchase]]:
     """Every purchase of the product, over all pages, in the API's order."""
     return Endpoint(f"purchases/by_product/{product_id}", _rows, _purchases, row=payloads.purchase)
+
+
+def of_products(ids: Iterable[int]) -> list[Endpoint[Any]]:
+    """For each product in turn, what it is and who bought it."""
+    return [ask(product_id) for product_id in ids for ask in (product, buyers)]
+
+
+def product_ids(purchases: Iterable[Purchase]) -> list[int]:
+    """Return the ids of the products, each at its first place."""
+    return list(dict.fromkeys(purchase.product_id for purchase in purchases))
 
 
 def segment(username: str) -> str:

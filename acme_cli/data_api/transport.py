@@ -120,6 +120,10 @@ class Transport:
             status, body, new_etag, attempts = self._retry(url, etag, failed)
         return Response(status, body, new_etag, time.monotonic() - start, attempts)
 
+    def is_dead(self) -> bool:
+        """Return whether so many URLs in a row have failed that nothing new is asked."""
+        return self._breaker.tripped is not None
+
     def close(self) -> None:
         """Close the connections."""
         self._network.close()
