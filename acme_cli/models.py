@@ -49,6 +49,39 @@ class PopularProduct(msgspec.Struct, frozen=True):
     gone: bool = False
 
 
+class Failure(msgspec.Struct, frozen=True):
+    """Why a user has no ranking: a stable name, a message, the exit code it would be alone, and perhaps a hint."""
+
+    code: str
+    message: str
+    exit: int
+    hint: str | None
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One user of a report. `index` is the user's place in the whole input, from 0.
+
+    Nothing in a record depends on when, where or how fast it was made.
+    """
+
+    index: int
+    username: str
+    products: tuple[PopularProduct, ...]
+    error: Failure | None = None
+
+
+class Head(msgspec.Struct, frozen=True):
+    """When a report was made and how old its data is, in microseconds since 1970; None where that is not known.
+
+    `outage` is the failure for which stored data stood in, if any.
+    """
+
+    made_at: int
+    oldest: int | None = None
+    newest: int | None = None
+    outage: str | None = None
+
+
 _EPOCH = datetime(1970, 1, 1)  # naive: offsets are subtracted by hand, which cannot overflow
 _MICROSECOND = timedelta(microseconds=1)
 
