@@ -1,4 +1,4 @@
-"""A store that lasts as long as the process: for --no-cache, and for tests."""
+"""A store that lasts as long as the process: for tests, and for whoever uses the client as a library."""
 
 from collections.abc import Iterable, Mapping
 

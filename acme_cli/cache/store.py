@@ -45,12 +45,20 @@ class Store(Protocol):
 
 
 class Guarded:
-    """A store whose failures are misses: the first is reported in one warning, and ends its use for this run."""
+    """A store whose failures are misses: the first is reported in one warning, and ends its use for this run.
 
-    def __init__(self, store: Store, warn: Callable[[str], None]) -> None:
-        self._store: Store | None = store
+    None stands for a store that keeps nothing.
+    """
+
+    def __init__(self, store: Store | None, warn: Callable[[str], None]) -> None:
+        self._store = store
         self._locks = store
         self._warn = warn
+
+    @property
+    def in_use(self) -> bool:
+        """Whether anything that is stored may be kept."""
+        return self._store is not None
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         """Return what is stored and can be read."""
@@ -87,7 +95,8 @@ class Guarded:
     def release(self, unstored: Iterable[str]) -> None:
         """Give back every right, also after the store has failed, so that nobody waits for it."""
         with suppress(Exception):
-            self._locks.release(unstored)
+            if self._locks is not None:
+                self._locks.release(unstored)
 
     def abandoned(self, key: str, since: float) -> bool:
         """Return whether another process has fetched it in vain."""
@@ -99,7 +108,8 @@ class Guarded:
     def close(self) -> None:
         """Let go of files."""
         with suppress(Exception):
-            self._locks.close()
+            if self._locks is not None:
+                self._locks.close()
 
     def _give_up(self, error: Exception) -> None:
         self._warn(f"the cache is not used: {str(error) or type(error).__name__}")

@@ -12,6 +12,7 @@ from acme_cli.output.write import keep_secret, write_file, write_stderr, write_s
 from acme_cli.settings import SETTINGS, Settings, resolve
 
 if TYPE_CHECKING:
+    from acme_cli.cache.store import Store
     from acme_cli.data_api.client import DataApi
     from acme_cli.data_api.transport import Response, Transport
 
@@ -151,11 +152,9 @@ class Run:
             )
         return settings.api_url
 
-    def _store(self, settings: Settings) -> Any:
+    def _store(self, settings: Settings) -> "Store | None":
         if self.options.get("no_cache"):
-            from acme_cli.cache.memory import MemoryStore
-
-            return MemoryStore()
+            return None
         from acme_cli.cache.disk import DiskStore
 
         return DiskStore(settings.cache_dir, settings.cache_size_limit)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
-from acme_cli.cache.entry import DamagedEntry, Entry, from_bytes, to_bytes
+from acme_cli.cache.entry import Body, DamagedEntry, Entry, from_bytes, to_bytes
 from acme_cli.cache.freshness import Policy, Standing, standing
 from acme_cli.cache.store import Guarded
 from acme_cli.errors import AcmeError, ApiError, OfflineMiss, PayloadError
@@ -198,7 +198,7 @@ class DataApi:
                 if key != cap_key:
                     found[keys[key].path] = _Stored(entry, keys[key].canonical.decode(entry.body))
                 elif 0 <= self._clock() - entry.fetched_at < _CAP_KEPT_FOR and not self._policy.refresh:
-                    self._cap.recall(entry.body)
+                    self._cap.recall(bytes(entry.body))
         return found
 
     def _answer_stored(self, endpoint: Endpoint[Any], stored: _Stored | None) -> bool:
@@ -245,7 +245,12 @@ class DataApi:
         exchanges = [self._exchange(endpoint, stored.get(endpoint.path)) for endpoint in endpoints]
         outcomes = self._drive(exchanges)
         now = self._clock()
-        kept: dict[str, Entry] = {}
+        items: dict[str, bytes] = {}
+
+        def keep(path: str, pages: tuple[tuple[str, str], ...], body: Body) -> None:
+            key = self._key(path)
+            items[key] = to_bytes(key, Entry(now, pages, body))
+
         for endpoint, outcome in zip(endpoints, outcomes, strict=True):
             old = stored.get(endpoint.path)
             if isinstance(outcome, AcmeError):
@@ -254,20 +259,20 @@ class DataApi:
                     self.cached += 1
                     answer = _Answer(old.value, old.entry.fetched_at, instead_of=outcome)
             elif isinstance(outcome, _Unchanged):
-                kept[endpoint.path] = Entry(now, outcome.stored.entry.pages, outcome.stored.entry.body)
+                keep(endpoint.path, outcome.stored.entry.pages, outcome.stored.entry.body)
                 answer = _Answer(outcome.stored.value, now)
             elif outcome.value is None and not endpoint.keep_missing:
                 answer = _Answer(None)
                 if old is not None:
                     self.forget(endpoint)
             else:
-                kept[endpoint.path] = Entry(now, outcome.pages, msgspec.json.encode(outcome.value))
                 answer = _Answer(outcome.value, now)
+                if self._store.in_use:
+                    keep(endpoint.path, outcome.pages, msgspec.json.encode(outcome.value))
             self._answers[endpoint.path] = answer
         if self._cap.remembered() != cap_before:
-            kept[self._cap_path] = Entry(now, (), self._cap.remembered())
-        items = {self._key(path): entry for path, entry in kept.items()}
-        is_stored = self._store.set_many({key: to_bytes(key, entry) for key, entry in items.items()})
+            keep(self._cap_path, (), self._cap.remembered())
+        is_stored = self._store.set_many(items)
         keys = [self._key(endpoint.path) for endpoint in endpoints]
         return [key for key in keys if key not in items or not is_stored]
 

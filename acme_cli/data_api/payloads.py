@@ -4,6 +4,7 @@ Read are snake_case and camelCase keys, users and products with and without thei
 does not exist. Refused, with the place in the body, is whatever would have to be guessed.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -54,7 +55,16 @@ class _Products(msgspec.Struct):
 
 
 _purchases = msgspec.json.Decoder(_Purchases)
-_raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ENVELOPES = {
+    name: msgspec.json.Decoder(msgspec.defstruct(f"_Any_{name}", [(name, msgspec.Raw, msgspec.Raw())]))
+    for name in ("user", "product")
+}
+"""Readers of an envelope and nothing in it: keys that nobody asked for cost no memory, however many there are."""
+
+_EMPTY = re.compile(rb"\s*\{\s*\}\s*")
+_NOTHING = re.compile(rb"null|\{\s*\}")
+_MOST_OBJECTS = 100_000
+"""In one page: ten times what can be asked for. The rows of one that is larger would take more than its body may."""
 
 
 def purchases(body: bytes) -> list[PurchaseRow]:
@@ -62,8 +72,10 @@ def purchases(body: bytes) -> list[PurchaseRow]:
 
     Raises PayloadError.
     """
-    if len(body) < 16 and _is_empty(body):
+    if _EMPTY.fullmatch(body):
         return []
+    if body.count(b"{") > _MOST_OBJECTS:
+        raise PayloadError(f"$.purchases has over {_MOST_OBJECTS:,} rows, which nobody asked for")
     rows = []
     for index, wire in enumerate(_decode(_purchases.decode, body).purchases):
         product_id = wire.camel if wire.snake is UNSET else wire.snake
@@ -100,19 +112,13 @@ def product(body: bytes) -> Product | None:
 
 
 def _single(body: bytes, name: str, envelope: type[Any], model: type[T]) -> T | None:
-    content = _decode(_raw_object.decode, body)
+    content = getattr(_decode(_ENVELOPES[name].decode, body), name)
     if not content:
-        return None
-    if name not in content:
-        return _decode(msgspec.json.Decoder(model).decode, body)
-    if bytes(content[name]) == b"null" or _is_empty(bytes(content[name])):
+        return None if _EMPTY.fullmatch(body) else _decode(msgspec.json.Decoder(model).decode, body)
+    if _NOTHING.fullmatch(content):
         return None
     found: T = getattr(_decode(msgspec.json.Decoder(envelope).decode, body), name)
     return found
-
-
-def _is_empty(encoded: bytes) -> bool:
-    return b"".join(encoded.split()) == b"{}"
 
 
 def _decode(decode: Callable[[bytes], T], body: bytes) -> T:

@@ -16,4 +16,5 @@ def to_json(value: object, *, indent: bool = False) -> bytes:
 
         separators = (",", ": " if indent else ":")
         encoded = json.dumps(msgspec.to_builtins(value), indent=2 if indent else None, separators=separators).encode()
-    return visible_json(encoded) + b"\n"
+    encoded += b"\n"
+    return visible_json(encoded)

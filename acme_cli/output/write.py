@@ -1,6 +1,7 @@
 """Where bytes leave the program: stdout, stderr, and the file of `-o`; whole, or an error."""
 
 import errno
+import fcntl
 import os
 import select
 import stat
@@ -114,11 +115,8 @@ def _replace(target: Path, old: os.stat_result | None, data: bytes) -> None:
     """Write a temporary file beside the target, bring it to the disk, and rename it."""
     if old and not os.access(target, os.W_OK):  # a rename would not ask
         raise _os_error(errno.EACCES)
-    # 50 characters are at most 200 bytes, which leaves room for the rest in a name of 255.
-    temporary = target.with_name(f".{target.name[:50]}.acme-{os.urandom(8).hex()}.tmp")
+    temporary, fd = _temporary(target, 0o600 if old else 0o666)
     try:
-        # Private until it has the old file's mode; without one, the umask decides.
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if old else 0o666)
         try:
             if old:
                 for owner, group in ((-1, old.st_gid), (old.st_uid, -1)):
@@ -127,14 +125,43 @@ def _replace(target: Path, old: os.stat_result | None, data: bytes) -> None:
                 os.fchmod(fd, stat.S_IMODE(old.st_mode))
             _write_all(fd, data)
             os.fsync(fd)
+            temporary.replace(target)
         finally:
             os.close(fd)
-        temporary.replace(target)
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
         raise
     _sync_folder(target.parent)
+
+
+def _temporary(target: Path, mode: int) -> tuple[Path, int]:
+    """Return a new file beside the target, opened; those that killed runs left there are removed.
+
+    Whoever writes one holds a lock on it, which the kernel frees when the process is gone.
+    """
+    # 50 characters are at most 200 bytes, which leaves room for the rest in a name of 255.
+    start, end = f".{target.name[:50]}.acme-", ".tmp"
+    left: list[str] = []
+    with suppress(OSError), os.scandir(target.parent) as items:
+        left = [item.path for item in items if item.name.startswith(start) and item.name.endswith(end)]
+    for path in left:
+        with suppress(OSError):
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                Path(path).unlink()
+            finally:
+                os.close(fd)
+    while True:
+        temporary = target.with_name(f"{start}{os.urandom(8).hex()}{end}")
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with suppress(OSError):  # some file systems have no locks
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(FileNotFoundError):  # another run took it for abandoned before it was locked
+            if os.path.samestat(temporary.stat(), os.fstat(fd)):
+                return temporary, fd
+        os.close(fd)
 
 
 def _sync_folder(folder: Path) -> None:

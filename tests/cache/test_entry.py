@@ -69,9 +69,18 @@ def test_what_was_stored_under_another_key_is_refused() -> None:
             from_bytes(other, to_bytes(KEY, ENTRY))
 
 
-@pytest.mark.parametrize("content", [None, 5, [], ["soon", [], b""], [1.0, [["a"]], b""], [1.0, {}, b""], [1.0, []]])
-def test_another_shape_with_a_right_checksum_is_refused(content: object) -> None:
-    packed = msgspec.msgpack.encode(content)
-    checksum = zlib.crc32(KEY.encode() + packed).to_bytes(4, "big")
+@pytest.mark.parametrize("head", [None, 5, [], ["soon", []], [1.0, [["a"]]], [1.0, {}], [1.0]])
+def test_another_shape_with_a_right_checksum_is_refused(head: object) -> None:
+    packed = msgspec.msgpack.encode(head)
+    content = len(packed).to_bytes(4, "big") + packed + b"{}"
+    checksum = zlib.crc32(KEY.encode() + content).to_bytes(4, "big")
     with pytest.raises(DamagedEntry, match=r"(?i)expected"):
-        from_bytes(KEY, checksum + packed)
+        from_bytes(KEY, checksum + content)
+
+
+@pytest.mark.parametrize("length", [0, 1, 10**6, 2**32 - 1])
+def test_a_length_that_is_wrong_with_a_right_checksum_is_refused(length: int) -> None:
+    content = length.to_bytes(4, "big") + msgspec.msgpack.encode([1.0, []]) + b"{}"
+    checksum = zlib.crc32(KEY.encode() + content).to_bytes(4, "big")
+    with pytest.raises(DamagedEntry):
+        from_bytes(KEY, checksum + content)

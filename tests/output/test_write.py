@@ -1,6 +1,7 @@
 """Writing: whole or an error, the old file or the new one, and nothing left behind."""
 
 import errno
+import fcntl
 import os
 import stat
 import subprocess
@@ -299,3 +300,13 @@ def test_killed_at_any_moment_the_file_is_whole(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "whole 100\n", "")
     assert all(name.startswith(".file.acme-") for name in leftovers(tmp_path))
+
+
+def test_what_killed_runs_left_is_removed_and_what_others_are_writing_is_not(tmp_path: Path) -> None:
+    left, others, similar = (tmp_path / name for name in (".a.acme-1.tmp", ".a.acme-2.tmp", ".a.acme-3.old"))
+    for file in (left, others, similar):
+        file.write_bytes(b"half")
+    with others.open("rb") as writing:
+        fcntl.flock(writing, fcntl.LOCK_EX)
+        write_file(str(tmp_path / "a"), b"whole")
+    assert sorted(tmp_path.iterdir()) == sorted([others, similar, tmp_path / "a"])

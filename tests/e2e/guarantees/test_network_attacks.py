@@ -121,25 +121,7 @@ def test_n2_a_body_over_8_mib_is_refused(
         assert place.paths().count("users/ann") == 1, "asking again would bring the same"
 
 
-TOO_COSTLY = {
-    "unknown keys",
-    "keys beside the envelope",
-    "short rows",
-    "a long face with one wide letter",
-    "a long face of bidi controls",
-}
-"""Bodies that cost more than is promised, up to 250 MiB: a known gap."""
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(reason="decoding is not bounded yet", strict=True))
-        if name in TOO_COSTLY
-        else name
-        for name in COSTLY
-    ],
-)
+@pytest.mark.parametrize("name", COSTLY)
 def test_n2_a_body_within_the_bound_costs_64_mib_at_most(
     hostile: Hostile, peak: Peak, harmless: float, name: str, record_property: Callable[[str, object], None]
 ) -> None:
