@@ -8,6 +8,7 @@ AcmeError
 │   └── PayloadError           a body that makes no sense
 ├── ApiUnreachable        5    no answer in time
 │   └── OfflineMiss            --offline, and nothing stored
+├── OutputLocked          7    another run writes the same file
 └── OutputError           8    the answer could not be written whole
 
 ``Stopped`` stands apart: a signal is not an error that code may handle.
@@ -26,6 +27,8 @@ class ExitCode(IntEnum):
     USER_NOT_FOUND = 3
     API_ERROR = 4
     API_UNREACHABLE = 5
+    SOME_USERS_FAILED = 6
+    LOCKED = 7
     OUTPUT = 8
     INTERRUPTED = 130
     PIPE_CLOSED = 141
@@ -103,6 +106,13 @@ class OfflineMiss(ApiUnreachable):
     """--offline, and nothing (or nothing recent enough) is stored."""
 
     code = "offline_miss"
+
+
+class OutputLocked(AcmeError):
+    """Another run holds the lock on this output."""
+
+    exit = ExitCode.LOCKED
+    code = "locked"
 
 
 class OutputError(AcmeError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from acme_cli.errors import AcmeError, UsageError
 from acme_cli.output.sanitise import visible
-from acme_cli.output.write import keep_secret, write_file, write_stderr, write_stdout
+from acme_cli.output.write import keep_secret, write_stderr, write_stdout
 from acme_cli.settings import SETTINGS, Settings, resolve
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ class Run:
         if output is None:
             write_stdout(data)
         else:
+            from acme_cli.output.files import write_file
+
             write_file(output, data)
 
     def not_found_hint(self, settings: Settings) -> str:

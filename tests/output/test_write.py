@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from acme_cli.errors import OutputError
-from acme_cli.output import write as module
-from acme_cli.output.write import write_file, write_stderr, write_stdout
+from acme_cli.output import files, write
+from acme_cli.output.files import write_file
+from acme_cli.output.write import write_stderr, write_stdout
 
 DATA = "answer 。◕‿◕。\n".encode()
 
@@ -23,7 +24,8 @@ def run(code: str, redirection: str = "", env: dict[str, str] | None = None) -> 
     script = f"""
 import sys
 from acme_cli.errors import OutputError
-from acme_cli.output.write import write_file, write_stderr, write_stdout
+from acme_cli.output.files import write_file
+from acme_cli.output.write import write_stderr, write_stdout
 try:
     {code}
 except OutputError as exc:
@@ -76,7 +78,8 @@ def test_a_reader_that_went_away_is_the_callers_business(monkeypatch: pytest.Mon
     def broken(_fd: int, _data: bytes) -> None:
         raise BrokenPipeError
 
-    monkeypatch.setattr(module, "_write_all", broken)
+    for room in (write, files):
+        monkeypatch.setattr(room, "write_all", broken)
     with pytest.raises(BrokenPipeError):
         write_stdout(DATA)
     with pytest.raises(BrokenPipeError):
@@ -104,7 +107,7 @@ def test_stderr_never_fails(redirection: str) -> None:
 
 def test_stderr_closed_from_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", None)
-    monkeypatch.setattr(module, "_write_all", lambda *_: pytest.fail("written"))
+    monkeypatch.setattr(write, "write_all", lambda *_: pytest.fail("written"))
     write_stderr("x")
     assert sys.stderr is None
 
@@ -238,7 +241,7 @@ def test_a_file_that_may_not_be_written_stays(tmp_path: Path, monkeypatch: pytes
     assert file.read_text() == "old"
 
 
-@pytest.mark.parametrize("call", ["_write_all", "fsync", "replace"])
+@pytest.mark.parametrize("call", ["write_all", "fsync", "replace"])
 @pytest.mark.parametrize(
     ("failure", "raised"),
     [(OSError(errno.ENOSPC, "No space left on device"), OutputError), (KeyboardInterrupt(), KeyboardInterrupt)],
@@ -252,7 +255,7 @@ def test_a_failure_leaves_the_old_file_and_no_other(
     def fail(*_: object) -> None:
         raise failure
 
-    owner: object = {"_write_all": module, "fsync": os, "replace": Path}[call]
+    owner: object = {"write_all": files, "fsync": os, "replace": Path}[call]
     monkeypatch.setattr(owner, call, fail)
     with pytest.raises(raised):
         write_file(str(file), DATA)
@@ -275,7 +278,7 @@ def test_a_folder_that_cannot_be_synced_is_no_error(tmp_path: Path, monkeypatch:
 
 KILLED = """
 import os, pathlib, random, signal, sys, time
-from acme_cli.output.write import write_file
+from acme_cli.output.files import write_file
 path, chance = pathlib.Path(sys.argv[1]), random.Random(1)
 contents = {letter * 300_000 for letter in (b"a", b"b")}
 write_file(str(path), b"a" * 300_000)
