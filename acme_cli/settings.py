@@ -88,12 +88,7 @@ SETTINGS: tuple[Setting, ...] = (
         kinds=(str, int),
         show=format_size,
     ),
-    Setting(
-        "format",
-        "Format of the answer.",
-        parse_format,
-        "table",
-    ),
+    Setting("format", "Format of the answer; if unset, reports are ndjson but on a terminal.", parse_format, "table"),
 )
 """Every setting, in the order in which they are shown."""
 

@@ -6,6 +6,7 @@ from typing import Never
 from urllib.parse import urlsplit
 
 FORMATS = ("table", "json", "ndjson", "csv", "tsv", "markdown")
+REPORT_FORMATS = (*FORMATS, "html")
 
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60, "h": 3600, "d": 86400, "": 1}
 _SIZE_UNITS: dict[str, int] = {
@@ -136,8 +137,8 @@ def parse_switch(text: str) -> bool:
 
 def parse_format(text: str) -> str:
     """Return the format if it is one. Raises ValueError."""
-    if text not in FORMATS:
-        _refuse(text, f"one of {', '.join(FORMATS)}")
+    if text not in REPORT_FORMATS:
+        _refuse(text, f"one of {', '.join(REPORT_FORMATS)}")
     return text
 
 

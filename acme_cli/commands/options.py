@@ -2,11 +2,12 @@
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
 
+from acme_cli.output.structured import FIELDS
 from acme_cli.settings import SETTINGS
 
 from .run import Run
@@ -102,6 +103,49 @@ OUTPUT: Shared = {
     ),
 }
 """Where the answer goes."""
+
+
+def ranking(formats: Sequence[str], default: str) -> Shared:
+    """Which purchases are ranked, and how the ranking is written: in one of `formats`."""
+    return {
+        "as_json": _flag("--json", help="The same as --format json; errors are JSON too."),
+        "format": (
+            Annotated[
+                str | None,
+                typer.Option(
+                    metavar="FORMAT",
+                    help=f"One of {', '.join(formats)}. [env: ACME_FORMAT; default: {default}]",
+                    autocompletion=lambda: list(formats),
+                ),
+            ],
+            None,
+        ),
+        "fields": (
+            Annotated[
+                str | None,
+                typer.Option(
+                    metavar="NAMES",
+                    help=f"Choose and order the fields of a product, but in table and html: {', '.join(FIELDS)}.",
+                ),
+            ],
+            None,
+        ),
+        "limit": (
+            Annotated[
+                int | None, typer.Option(help="How many recent purchases to rank.", metavar="N", show_default="5")
+            ],
+            None,
+        ),
+        "exclude_self": _flag("--exclude-self", help="Leave the user's own purchases out."),
+        "since": (
+            Annotated[
+                str | None,
+                typer.Option(metavar="WHEN", help="Count only purchases since then: 30d, 12h, 2026-10-01 (UTC)."),
+            ],
+            None,
+        ),
+    }
+
 
 JSON: Shared = {"as_json": _flag("--json", help="Print JSON, errors included.")}
 
