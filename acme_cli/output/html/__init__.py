@@ -32,6 +32,7 @@ def render_html(records: Sequence[Record], head: Head) -> Iterator[bytes]:
     widths = "".join(f".w{percent}{{--w:{percent}%}}" for percent in range(101))
     style, script = _text("report.css") + widths + "\n", _text("report.js")
     ranking = overall(records)
+    ranked = [record for record in records if not record.error]
     page = _environment().from_string(_text("report.html.jinja"))
     stream = page.stream(
         policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
@@ -39,12 +40,13 @@ def render_html(records: Sequence[Record], head: Head) -> Iterator[bytes]:
         style=Markup(style),  # noqa: S704  ours, like the script: no text of the API is in it
         script=Markup(script),  # noqa: S704  the same
         head=head,
-        records=records,
+        users=len(records),
+        ranked=ranked,
         ranking=ranking,
         failed=[record for record in records if record.error],
         buyers=len({name for place in ranking for name in place.product.recent}),
         ranks={place.product.id: place.product.rank for place in ranking},
-        cards={record.username: number for number, record in enumerate(records) if not record.error},
+        cards={record.username: number for number, record in enumerate(ranked)},
     )
     stream.enable_buffering(2000)
     return (piece.encode() for piece in stream)
