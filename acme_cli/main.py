@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from .commands import cache, config, doctor, mock, popular
+from .commands import cache, config, doctor, mock, popular, report
 from .errors import AcmeError, ExitCode, OutputError, Stopped, UsageError
 from .output.encode import to_json
 from .output.sanitise import visible
@@ -27,6 +27,7 @@ _HELP = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(context_settings=_HELP, pretty_exceptions_enable=False, no_args_is_help=False)
 app.command()(popular.popular)
+app.command()(report.report)
 app.command()(mock.mock)
 app.add_typer(cache.app, name="cache", context_settings=_HELP)
 app.command()(config.config)
@@ -54,6 +55,7 @@ def acme(
     Examples:
       acme popular Frannie79 --demo          try it on made-up data
       acme popular Frannie79 --json          for programs
+      acme report --all --format html -o popular.html
       acme doctor                            what is wrong, and how to mend it
       acme mock                              run a data API on this machine
     """

@@ -48,6 +48,11 @@ class PopularProduct(msgspec.Struct, frozen=True):
     last_purchased: int | None
     gone: bool = False
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing of it is known but its id: most likely it is no longer sold."""
+        return self.face is None and self.price is None and self.size is None
+
 
 class Failure(msgspec.Struct, frozen=True):
     """Why a user has no ranking: a stable name, a message, the exit code it would be alone, and perhaps a hint."""

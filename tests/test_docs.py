@@ -52,7 +52,7 @@ def check_example(line: str) -> None:
     known = {name for parameter in COMMANDS[path].params for name in (*parameter.opts, *parameter.secondary_opts)}
     known |= {"-h", "--help"}
     for token in tokens:
-        if token.startswith("-"):
+        if token.startswith("-") and token != "-":
             assert token.partition("=")[0] in known, f"acme {line}"
 
 

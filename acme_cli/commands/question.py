@@ -11,7 +11,8 @@ from acme_cli.values import parse_duration
 
 from .run import Run
 
-_WITHOUT_FIELDS = {"table", "html"}
+WITHOUT_FIELDS = {"table", "html"}
+"""Formats that show what they show."""
 
 
 class Question(NamedTuple):
@@ -34,7 +35,7 @@ def question(run: Run, default: str) -> Question:
         raise UsageError(f"--json and --format {options['format']} exclude each other", "leave one of them out")
     settings = run.settings(format="json" if options["as_json"] else options["format"])
     chosen = default if settings.origins["format"] == "default" else settings.format
-    if fields and chosen in _WITHOUT_FIELDS:
+    if fields and chosen in WITHOUT_FIELDS:
         raise UsageError(f"--fields has no meaning for {chosen}", "add --format csv, or --json")
     limit = options["limit"]
     if limit is not None and not 1 <= limit <= settings.page_size:

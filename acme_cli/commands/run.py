@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,22 @@ class Run:
 
             write_file(output, data)
 
+    @contextmanager
+    def writing(self, wait: float) -> "Iterator[Callable[[bytes], None]]":
+        """Give a function that writes parts of the answer to stdout or --output, which changes at the end.
+
+        Another run that writes the same file is waited for, `wait` seconds long. Raises OutputLocked, OutputError and
+        BrokenPipeError.
+        """
+        output = self.options.get("output")
+        if output is None:
+            yield write_stdout
+            return
+        from acme_cli.output.files import locked, replaced
+
+        with locked(output, wait), replaced(output) as write:
+            yield write
+
     def not_found_hint(self, settings: Settings) -> str:
         """Return what a user who got "not found" may do next."""
         if self.demo:
@@ -97,10 +113,11 @@ class Run:
         return self.on_terminal() and self.environ.get("TERM") not in {"dumb", "unknown"}
 
     @contextmanager
-    def open_api(self, settings: Settings) -> "Iterator[DataApi]":
+    def open_api(self, settings: Settings, says: Callable[[], str] | None = None) -> "Iterator[DataApi]":
         """Give the data API, and afterwards say on stderr what is to be known about its answers.
 
-        Raises UsageError if no API is configured, or the options contradict each other.
+        `says` tells how far things are; without it, the requests do. Raises UsageError if no API is configured, or
+        the options contradict each other.
         """
         from acme_cli.cache.freshness import Policy
         from acme_cli.cache.store import Guarded
@@ -126,7 +143,8 @@ class Run:
             observe=print_request if self.verbose else None,
         )
         try:
-            with progress(not self.quiet and not self.verbose and _is_terminal(2)) as api.tick, api:
+            with progress(not self.quiet and not self.verbose and _is_terminal(2)) as show, api:
+                api.tick = lambda done, total: show(says() if says else f"{done} of {total} requests")
                 yield api
         finally:
             for warning in self._later:

@@ -119,6 +119,8 @@ class DataApi:
         """How many of them were answered without a request."""
         self.oldest: float | None = None
         """When the oldest data among the answers was fetched, in seconds since 1970."""
+        self.newest: float | None = None
+        """The same of the newest."""
         self.failure: AcmeError | None = None
         """The first failure for which old data stood in."""
 
@@ -159,6 +161,7 @@ class DataApi:
             self.failure = self.failure or answer.instead_of
             if answer.fetched_at is not None:
                 self.oldest = min(self.oldest or answer.fetched_at, answer.fetched_at)
+                self.newest = max(self.newest or answer.fetched_at, answer.fetched_at)
         return [answer.value for answer in answers]
 
     def drop(self, endpoints: Iterable[Endpoint[Any]]) -> None:

@@ -36,6 +36,7 @@ class Endpoint(msgspec.Struct, Generic[T], frozen=True):
 
 
 _user: msgspec.json.Decoder[User | None] = msgspec.json.Decoder(User | None)
+_users: msgspec.json.Decoder[list[User]] = msgspec.json.Decoder(list[User])
 _product: msgspec.json.Decoder[Product | None] = msgspec.json.Decoder(Product | None)
 _purchases: msgspec.json.Decoder[list[Purchase]] = msgspec.json.Decoder(list[Purchase])
 
@@ -48,6 +49,11 @@ def user(username: str) -> Endpoint[User | None]:
         _user,
         keep_missing=False,
     )
+
+
+def users() -> Endpoint[list[User]]:
+    """Every user, over all pages, in the API's order."""
+    return Endpoint("users", lambda body: [] if body is None else payloads.users(body), _users, row=lambda user: user)
 
 
 def recent_purchases(username: str, limit: int) -> Endpoint[list[Purchase]]:

@@ -11,29 +11,32 @@ if TYPE_CHECKING:
 
 _PATIENCE = 0.3
 """Seconds before anything is drawn."""
+_PAUSE = 0.1
+"""Seconds between two drawings, at least."""
 
 
 @contextmanager
-def progress(enabled: bool) -> Iterator[Callable[[int, int], None]]:
-    """Give a function that draws how many requests are done, of how many; call it about ten times a second.
+def progress(enabled: bool) -> Iterator[Callable[[str], None]]:
+    """Give a function that draws how far things are; call it as often as there is news.
 
     It draws only if `enabled` (the caller knows whether stderr is a terminal), and nothing in the first 300 ms.
     However the block ends, the line is wiped and the cursor is back. Wipe-out takes what stands on that line, so
     write nothing else to stderr inside the block.
     """
-    started = time.monotonic()
+    due = time.monotonic() + _PATIENCE
     drawing: tuple[Live, Spinner] | None = None
 
-    def show(done: int, total: int) -> None:
-        nonlocal drawing
-        if not enabled or time.monotonic() - started < _PATIENCE:
+    def show(text: str) -> None:
+        nonlocal drawing, due
+        if not enabled or time.monotonic() < due:
             return
+        due = time.monotonic() + _PAUSE
         if drawing is None:
             drawing = _spinner()
         live, spinner = drawing
         with suppress(OSError):  # a terminal that went away is no reason to stop working
             live.start()
-            spinner.update(text=f"{done} of {total} requests")
+            spinner.update(text=text)
             live.refresh()
 
     try:

@@ -1,7 +1,7 @@
 """The answer for programs: json, ndjson, csv, tsv and markdown, as bytes in UTF-8."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from acme_cli.errors import UsageError
@@ -21,12 +21,12 @@ _EPOCH = datetime(1970, 1, 1)  # naive, because isoformat() shall not write an o
 _MARKUP = re.compile(r"[\\`*<>\[\]{}&~^=$:@#]|(?<![^\W_])_|_(?![^\W_])|www\.", re.IGNORECASE)
 
 
-def _last_purchased(product: PopularProduct) -> str | None:
-    """ISO 8601 in UTC, always with six decimals, so that values sort as text: 2026-10-01T12:00:00.000000Z."""
-    if product.last_purchased is None:
+def format_date(microseconds: int | None) -> str | None:
+    """Return ISO 8601 in UTC, always with six decimals, so that it sorts as text: 2026-10-01T12:00:00.000000Z."""
+    if microseconds is None:
         return None
     try:
-        moment = _EPOCH + timedelta(microseconds=product.last_purchased)
+        moment = _EPOCH + timedelta(microseconds=microseconds)
     except OverflowError:  # an offset can push a date out of the years 1 to 9999, which have no such form
         return None
     return moment.isoformat(timespec="microseconds") + "Z"
@@ -41,7 +41,7 @@ FIELDS: dict[str, Callable[[PopularProduct], Value]] = {
     "rank": lambda product: product.rank,
     "purchases": lambda product: product.purchases,
     "buyers": lambda product: product.buyers,
-    "last_purchased": _last_purchased,
+    "last_purchased": lambda product: format_date(product.last_purchased),
 }
 """Every field that can be asked for, and how it is read."""
 
@@ -83,15 +83,15 @@ def render(
     return FORMATS[format](names, rows, indent)
 
 
-def _json(names: tuple[str, ...], rows: list[list[Value]], indent: bool) -> bytes:
+def _json(names: tuple[str, ...], rows: Iterable[list[Value]], indent: bool) -> bytes:
     return to_json([dict(zip(names, row, strict=True)) for row in rows], indent=indent)
 
 
-def _ndjson(names: tuple[str, ...], rows: list[list[Value]], _indent: bool) -> bytes:
+def _ndjson(names: tuple[str, ...], rows: Iterable[list[Value]], _indent: bool) -> bytes:
     return b"".join(to_json(dict(zip(names, row, strict=True))) for row in rows)
 
 
-def _csv(names: tuple[str, ...], rows: list[list[Value]], _indent: bool) -> bytes:
+def _csv(names: tuple[str, ...], rows: Iterable[list[Value]], _indent: bool) -> bytes:
     import csv  # only this format needs them
     import io
 
@@ -102,12 +102,12 @@ def _csv(names: tuple[str, ...], rows: list[list[Value]], _indent: bool) -> byte
     return text.getvalue().encode()
 
 
-def _tsv(names: tuple[str, ...], rows: list[list[Value]], _indent: bool) -> bytes:
+def _tsv(names: tuple[str, ...], rows: Iterable[list[Value]], _indent: bool) -> bytes:
     cells = [[visible(_cell(value)) for value in row] for row in rows]
     return "".join("\t".join(row) + "\n" for row in [list(names), *cells]).encode()
 
 
-def _markdown(names: tuple[str, ...], rows: list[list[Value]], _indent: bool) -> bytes:
+def _markdown(names: tuple[str, ...], rows: Iterable[list[Value]], _indent: bool) -> bytes:
     lines = [
         list(names),
         ["---:" if name in {"id", "price", "size", "rank", "purchases", "buyers"} else "---" for name in names],
@@ -144,7 +144,7 @@ def _literal(cell: str) -> str:
     return f"{fence}{pad}{text}{pad}{fence}"
 
 
-FORMATS: dict[str, Callable[[tuple[str, ...], list[list[Value]], bool], bytes]] = {
+FORMATS: dict[str, Callable[[tuple[str, ...], Iterable[list[Value]], bool], bytes]] = {
     "json": _json,
     "ndjson": _ndjson,
     "csv": _csv,

@@ -131,7 +131,7 @@ def _line(cells: dict[str, list[Part]], widths: dict[str, int]) -> list[Part]:
 def _cell(column: str, product: PopularProduct, width: int | None, most: int) -> list[Part]:
     """Return what a product has in a column, in at most `width` cells if that is given."""
     match column:
-        case "face" if product.gone:
+        case "face" if product.is_blank:
             return [(_shortened("no longer sold", width), "dim")]
         case "face" if product.face is not None:
             return [(_shortened(visible(product.face), width), "bold")]

@@ -207,11 +207,13 @@ class Shop:
                 chain, free = chain + 1, request.end
         return chain
 
-    def answer(self, path: str) -> tuple[int, bytes]:
+    def answer(self, path: str) -> tuple[int, bytes]:  # noqa: PLR0911  one for each kind of path
         """Return status and body of GET `path`."""
         path, _, query = path.partition("?")
         kind, _, encoded = path.rpartition("/")
         name, page = unquote(encoded), {key: int(value) for key, value in parse_qsl(query)}
+        if not kind and name == "users":
+            return self._list([{"username": name, "email": None} for name in self.users], page, "users")
         if kind == "users":
             return self._one("user", {"username": name, "email": f"{name}@example.com"} if name in self.users else None)
         if kind == "products":
@@ -240,21 +242,21 @@ class Shop:
         content = found | extras
         return 200, json.dumps(content if "bare" in self.departures else {kind: content} | extras).encode()
 
-    def _list(self, rows: list[Row], page: dict[str, int]) -> tuple[int, bytes]:
+    def _list(self, rows: list[Row], page: dict[str, int], key: str = "purchases") -> tuple[int, bytes]:
         skip, limit = page.get("skip", 0), page.get("limit", 10) or 10
         skip = 0 if "ignores_skip" in self.departures else skip
         limit -= "exclusive_limit" in self.departures
         limit = min(limit, self.cap) if "capped" in self.departures else limit
         extras = {"total": "many", "next": None} if "extras" in self.departures else {}
         sent = [self._wire(row) for row in rows[skip : skip + limit]]
-        return 200, json.dumps({"purchases": sent} | extras).encode()
+        return 200, json.dumps({key: sent} | extras).encode()
 
     def _wire(self, row: Row) -> Row:
         sent = dict(row)
         if isinstance(row.get("date"), datetime):
             style = DATE_STYLES[row["id"] % len(DATE_STYLES) if "date_styles" in self.departures else 0]
             sent["date"] = style(row["date"])
-        if "camel" in self.departures:
+        if "camel" in self.departures and "product_id" in sent:
             sent["productId"] = sent.pop("product_id")
         if "extras" in self.departures:
             sent["product"] = {"id": None}

@@ -20,7 +20,7 @@ FORBIDDEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u2
 HEAD = Head(1_790_859_600_000_001, 1_790_800_000_000_000, 1_790_859_500_000_000)
 SMILE = PopularProduct(1, 555622, "。◕‿◕。", 1100, 27, ("Frannie79", "Barney_Bins18"), 3000, 2, 1_790_859_600_000_001)
 GONE = PopularProduct(2, -7, None, None, None, (), 0, 0, None, gone=True)
-VAGUE = PopularProduct(3, 8, None, None, None, ("x",), 1, 1, None)
+VAGUE = PopularProduct(3, 8, None, None, 4, ("x",), 1, 1, None)
 VOID = {"meta", "link", "input", "br", "img"}
 
 
@@ -113,7 +113,7 @@ def test_a_card() -> None:
     page = re.sub(r"\s", "", text(user(SMILE, GONE, VAGUE)))
     assert "1。◕‿◕。id555622·price1,100·size273,000purchasesbyFrannie79,Barney_Bins18" in page
     assert "2nolongersoldid-70purchasesnobuyers" in page
-    assert "3–id8·price–·size–1purchasebyx" in page
+    assert "3–id8·price–·size41purchasebyx" in page
 
 
 def test_bars_are_relative_and_never_vanish() -> None:

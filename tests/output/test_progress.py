@@ -26,6 +26,7 @@ def drawn(
     monkeypatch: pytest.MonkeyPatch,
     *,
     after: float = 0.31,
+    later: float = 0.1,
     enabled: bool = True,
     term: str = "xterm",
     encoding: str = "utf-8",
@@ -38,8 +39,10 @@ def drawn(
         monkeypatch.setattr(sys, "stderr", stderr)
         with pytest.raises(type(ending)) if ending else nullcontext(), progress(enabled) as show:
             clock.now += after
-            show(1, 12)
-            show(2, 12)
+            show("1 of 12 requests")
+            show("too soon after it")
+            clock.now += later
+            show("2 of 12 requests")
             if ending:
                 raise ending
         stderr.write("END")
@@ -51,7 +54,7 @@ def drawn(
 
 
 def test_nothing_in_the_first_300_ms(clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert drawn(clock, monkeypatch, after=0.29) == ""
+    assert drawn(clock, monkeypatch, after=0.29, later=0) == ""
 
 
 def test_nothing_when_disabled(clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,6 +73,7 @@ def test_the_line_is_wiped_however_it_ends(
     shown = drawn(clock, monkeypatch, encoding=encoding, ending=ending)
     assert "1 of 12 requests" in shown
     assert "2 of 12 requests" in shown
+    assert "too soon" not in shown
     assert shown.startswith("\x1b[?25l")  # the cursor is hidden
     assert re.search(r"\x1b\[\?25h\r?\x1b\[1A\x1b\[2K$", shown)  # it is back; one line up, and wiped
 
@@ -87,6 +91,7 @@ def test_a_terminal_that_went_away_stops_nothing(clock: SimpleNamespace, monkeyp
     monkeypatch.setattr(sys, "stderr", gone)
     with progress(True) as show:
         clock.now += 1
-        show(1, 12)
-        show(2, 12)
+        show("1 of 12 requests")
+        clock.now += 1
+        show("2 of 12 requests")
     assert gone.writes > 0

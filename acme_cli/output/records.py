@@ -1,0 +1,65 @@
+"""A report in each of its formats, as bytes in UTF-8. Only ndjson is written while records still come."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from acme_cli.models import Head, Record
+from acme_cli.output import structured
+from acme_cli.output.encode import to_json
+from acme_cli.output.structured import FIELDS, format_date
+
+VERSION = 1
+"""Of the JSON document; it goes up when a reader of an older one would misread a newer one."""
+
+Render = Callable[[Iterable[Record], Callable[[], Head], Sequence[str]], Iterator[bytes]]
+"""Records, what gives the head once all of them have been read, and the fields of a product, to parts of a document."""
+
+
+def ndjson(records: Iterable[Record], _head: Callable[[], Head], fields: Sequence[str]) -> Iterator[bytes]:
+    """Yield a line for each record, as soon as it comes."""
+    for record in records:
+        yield to_json(_plain(record, fields))
+
+
+def json(records: Iterable[Record], head: Callable[[], Head], fields: Sequence[str]) -> Iterator[bytes]:
+    """Yield the document that the schema describes, on one line."""
+    users = [msgspec.Raw(to_json(_plain(record, fields)).rstrip()) for record in records]
+    made = head()
+    data = {"oldest": format_date(made.oldest), "newest": format_date(made.newest), "outage": made.outage}
+    yield to_json({"version": VERSION, "made_at": format_date(made.made_at), "data": data, "users": users})
+
+
+def rows(name: str) -> Render:
+    """Return what gives a csv, tsv or markdown table: a row for each product of each user, who is named first.
+
+    A user without products has one row; the last column says why, if something failed.
+    """
+
+    def render(records: Iterable[Record], _head: Callable[[], Head], fields: Sequence[str]) -> Iterator[bytes]:
+        names = ("username", *fields, "error")
+        yield structured.FORMATS[name](names, _rows(records, fields), False)
+
+    return render
+
+
+def _rows(records: Iterable[Record], fields: Sequence[str]) -> Iterator[list[structured.Value]]:
+    for record in records:
+        for product in record.products:
+            yield [record.username, *(FIELDS[field](product) for field in fields), None]
+        if not record.products:
+            yield [record.username, *[None] * len(fields), None if record.error is None else record.error.message]
+
+
+def _plain(record: Record, fields: Sequence[str]) -> dict[str, Any]:
+    products = [{field: FIELDS[field](product) for field in fields} for product in record.products]
+    return {"index": record.index, "username": record.username, "products": products, "error": record.error}
+
+
+RENDER: dict[str, Render] = {
+    "ndjson": ndjson,
+    "json": json,
+    **{name: rows(name) for name in ("csv", "tsv", "markdown")},
+}
+"""The structured formats of a report by name."""

@@ -1,0 +1,108 @@
+"""Parts of a report, as other runs wrote them, read back and joined."""
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from .errors import UsageError
+from .models import Failure, PopularProduct, Record, parse_date
+
+
+class _Line(msgspec.Struct):
+    index: int
+    username: str
+    products: list[dict[str, Any]]
+    error: Failure | None
+
+
+class _Product(msgspec.Struct):
+    id: int
+    face: str | None = None
+    price: int | None = None
+    size: int | None = None
+    recent: tuple[str, ...] = ()
+    purchases: int = 0
+    buyers: int = 0
+    last_purchased: str | None = None
+
+
+_decoder = msgspec.json.Decoder(_Line)
+
+
+def join(files: Sequence[str], fields: Iterable[str]) -> Iterator[Record]:
+    """Yield the records of all files in the order of their index, of which every one is there once.
+
+    Only `fields` of a product need to be there. Raises UsageError for what is no part, lacks a field, is out of
+    order, or leaves a user out or comes twice.
+    """
+    wanted = set(fields) | {"id"}
+    merged = heapq.merge(*(_read(file, wanted) for file in files), key=lambda found: found[1].index)
+    for due, (place, record) in enumerate(merged):
+        if record.index < due:
+            raise UsageError(f"{place}: the index {record.index} is there twice", "give each part once")
+        if record.index > due:
+            raise UsageError(f"{place}: no part has the index {due}", "give all parts, each as it was written")
+        yield record
+
+
+def _read(file: str, wanted: set[str]) -> Iterator[tuple[str, Record]]:
+    last = -1
+    for number, line in enumerate(_lines(file), start=1):
+        place = f"{file}: line {number}"
+        try:
+            record = _record(_decoder.decode(line), wanted)
+        except _Lacking as error:
+            hint = "make parts with --shard and without --fields: they hold all fields"
+            raise UsageError(f"{place}: a product lacks {error}, which is needed here", hint) from error
+        except ValueError as error:
+            raise UsageError(
+                f"{place} is no record of a report: {error}", "parts are made with --format ndjson"
+            ) from error
+        if record.index <= last:
+            raise UsageError(f"{place}: the index {record.index} is out of order", "give parts as they were written")
+        last = record.index
+        yield place, record
+
+
+def _lines(file: str) -> Iterator[bytes]:
+    try:
+        with Path(file).open("rb") as stream:
+            yield from _whole_lines(stream)
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _whole_lines(stream: BinaryIO) -> Iterator[bytes]:
+    for line in stream:
+        if line.strip():
+            yield line
+
+
+class _Lacking(Exception):
+    """A product of a part does not have this field."""
+
+
+def _record(line: _Line, wanted: set[str]) -> Record:
+    products = []
+    for place, sent in enumerate(line.products, start=1):
+        if lacking := wanted - sent.keys() - {"rank"}:
+            raise _Lacking(sorted(lacking)[0])
+        known = msgspec.convert(sent, _Product)
+        last = None if known.last_purchased is None else parse_date(known.last_purchased)
+        products.append(
+            PopularProduct(
+                rank=place,
+                id=known.id,
+                face=known.face,
+                price=known.price,
+                size=known.size,
+                recent=known.recent,
+                purchases=known.purchases,
+                buyers=known.buyers,
+                last_purchased=last,
+            )
+        )
+    return Record(line.index, line.username, tuple(products), line.error)

@@ -1,0 +1,37 @@
+"""Usernames from a file or a pipe, one a line, as they come."""
+
+import codecs
+import os
+import select
+from collections.abc import Iterator
+
+from .errors import UsageError
+
+_LONGEST_LINE = 2**20
+
+
+def read_usernames(stream: int) -> Iterator[list[str]]:
+    """Yield the names that come from a file descriptor, in batches; an empty one when no more are there for now.
+
+    Blank lines and those that start with # are skipped, as is space around a name. Raises UsageError for a line that
+    cannot be a name, and for what cannot be read.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
+    rest = ""
+    while True:
+        try:
+            if not select.select([stream], [], [], 0)[0]:
+                yield []
+            received = os.read(stream, 2**16)
+        except OSError as error:
+            raise UsageError(f"the usernames cannot be read from stdin: {error.strerror}") from error
+        *lines, rest = (rest + decoder.decode(received, final=not received)).split("\n")
+        if len(rest) > _LONGEST_LINE:
+            raise UsageError("stdin holds no usernames: a line of it does not end", "give one name a line")
+        if not received:
+            lines.append(rest)
+        names = [name for line in lines if (name := line.strip()) and not name.startswith("#")]
+        if names:
+            yield names
+        if not received:
+            return
