@@ -16,7 +16,7 @@ import textwrap
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from benchmarks import long_list, many_users, one_user
+from benchmarks import against_peers, long_list, many_users, one_user
 from benchmarks.report import WIDEST, table
 from benchmarks.runs import Plan
 
@@ -25,8 +25,9 @@ PARTS = (
     (("P5", "P6", "P7"), many_users.measure),
     (("P8",), long_list.measure),
     (("P9",), many_users.growth),
+    (("peers",), against_peers.measure),
 )
-PACKAGES = ("acme-cli", "typer", "httpx", "diskcache", "msgspec", "rich")
+PACKAGES = ("acme-cli", "typer", "httpx", "diskcache", "msgspec", "rich", "requests", "requests-cache", "hishel")
 
 
 def main() -> None:
