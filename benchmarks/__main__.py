@@ -1,84 +1,61 @@
-"""How long a cold and a cached answer take, next to importing what any such tool would import.
+"""How fast and how lean acme is, as ratios to what any such tool would need, and to what one would use instead.
 
-    python -m benchmarks [--runs 21]
+    python -m benchmarks [--quick] [--only P1,P5]
 
-Every row is timed in turn, over and over, so that a busy machine slows all of them alike; compare the ratios, not
-the milliseconds. Needs the installed `acme`; asks nothing but a mock server that it starts on this machine.
+What is compared is measured in turn, over and over, so that a busy machine slows both alike: compare the ratios, not
+the milliseconds. Both sides have to give the same answers. Asks nothing but servers that it starts on this machine.
+Linux only.
 """
 
 import argparse
 import os
 import platform
-import shutil
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from importlib.metadata import version
+import textwrap
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-BASELINE = "import typer, diskcache, msgspec"
-USER = "Frannie79"
+from benchmarks import against_peers, long_list, many_users, one_user
+from benchmarks.report import WIDEST, table
+from benchmarks.runs import Plan
 
-Row = tuple[str, Callable[[], list[str]]]
+PARTS = (
+    (("P1", "P2", "P3", "P4"), one_user.measure),
+    (("P5", "P6", "P7"), many_users.measure),
+    (("P8",), long_list.measure),
+    (("P9",), many_users.growth),
+    (("peers",), against_peers.measure),
+)
+PACKAGES = ("acme-cli", "typer", "httpx", "diskcache", "msgspec", "rich", "requests", "requests-cache", "hishel")
 
 
 def main() -> None:
-    """Measure and print one line a row: median, spread, and the ratio to the baseline."""
+    """Measure what is asked for, and print the table."""
+    known = [number for numbers, _ in PARTS for number in numbers]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--runs", type=int, default=21, help="timed runs of each row (default: %(default)s)")
-    runs = parser.parse_args().runs
-    acme = str(Path(sys.executable).with_name("acme"))
-    with tempfile.TemporaryDirectory() as scratch:
-        environment = {"PATH": os.environ["PATH"], "HOME": scratch, "LC_ALL": "C.UTF-8"}
-        server = subprocess.Popen(
-            [acme, "mock", "--port", "0", "--latency", "0"], stdout=subprocess.PIPE, text=True, env=environment
-        )
-        try:
-            assert server.stdout is not None
-            measure(rows(acme, server.stdout.readline().strip(), Path(scratch)), runs, environment)
-        finally:
-            server.terminate()
-            server.wait()
+    parser.add_argument("--quick", action="store_true", help="small data and few runs: a minute, not ten")
+    parser.add_argument("--only", default=",".join(known), help="which rows, of %(default)s")
+    given = parser.parse_args()
+    wanted = set(given.only.split(","))
+    if unknown := sorted(wanted - set(known)):
+        parser.error(f"--only: {unknown[0]} is none of {', '.join(known)}")
+    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(f"{textwrap.fill(', '.join(map(_with_version, PACKAGES)), WIDEST)}\n", flush=True)
+    rows = []
+    for numbers, measure in PARTS:
+        if wanted.intersection(numbers):
+            print(f"measuring {', '.join(number for number in numbers if number in wanted)} …", file=sys.stderr)
+            with tempfile.TemporaryDirectory() as scratch:
+                rows += measure(Plan(Path(scratch), given.quick), wanted)
+    print(table(rows))
 
 
-def rows(acme: str, url: str, scratch: Path) -> list[Row]:
-    """Return what is measured: a label, and a function that prepares one run and returns its command."""
-    cache = scratch / "cache"
-    ask = [acme, "popular", USER, "--api-url", url, "--cache-dir", str(cache)]
-
-    def cold() -> list[str]:
-        shutil.rmtree(scratch / "cold", ignore_errors=True)
-        return [*ask[:-1], str(scratch / "cold"), "--json"]
-
-    return [
-        (f'python -c "{BASELINE}"', lambda: [sys.executable, "-c", BASELINE]),
-        ("acme popular NAME --json, cached", lambda: [*ask, "--json"]),
-        ("acme popular NAME, cached, table", lambda: ask),
-        ("acme popular NAME --json, cold, no latency", cold),
-    ]
-
-
-def measure(measured: list[Row], runs: int, environment: dict[str, str]) -> None:
-    """Time the rows in turn, `runs` times after one round to warm up, and print the table."""
-    times: dict[str, list[float]] = {label: [] for label, _ in measured}
-    for turn in range(runs + 1):
-        for label, prepare in measured:
-            command = prepare()
-            start = time.perf_counter()
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
-            if turn:
-                times[label].append(time.perf_counter() - start)
-    packages = ", ".join(f"{name} {version(name)}" for name in ("acme-cli", "typer", "httpx", "diskcache", "msgspec"))
-    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}; {packages}")
-    print(f"{'median of ' + str(runs) + ' alternating runs':<60} {'ms':>6} {'min':>6} {'max':>6} {'ratio':>6}")
-    baseline = statistics.median(times[measured[0][0]])
-    for label, taken in times.items():
-        median = statistics.median(taken)
-        figures = f"{1e3 * median:6.0f} {1e3 * min(taken):6.0f} {1e3 * max(taken):6.0f} {median / baseline:6.2f}"
-        print(f"{label:<60} {figures}")
+def _with_version(package: str) -> str:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return f"no {package}"
 
 
 if __name__ == "__main__":
