@@ -7,7 +7,6 @@ from hashlib import sha256
 from importlib.resources import files
 
 from jinja2 import Environment, StrictUndefined  # noqa: TID253  this module is imported for a report in HTML only
-from markupsafe import Markup
 
 from acme_cli.insights import overall, sharers
 from acme_cli.models import Head, Record
@@ -37,8 +36,8 @@ def render_html(records: Sequence[Record], head: Head) -> Iterator[bytes]:
     stream = page.stream(
         policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
         "base-uri 'none'; form-action 'none'",
-        style=Markup(style),  # noqa: S704  ours, like the script: no text of the API is in it
-        script=Markup(script),  # noqa: S704  the same
+        style=style,
+        script=script,
         head=head,
         users=len(records),
         ranked=ranked,
@@ -77,8 +76,11 @@ def _hash(text: str) -> str:
 
 
 def _shown(value: object) -> object:
-    """Return what an expression of the template writes: no text gets past this, wherever it came from."""
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    """Return what an expression of the template writes, all plain text made visible; Jinja then escapes it.
+
+    Markup, which is a type of its own, is the style, the script, and what macros made: it has been through here.
+    """
+    return visible(value) if type(value) is str else value
 
 
 def _number(value: int | None) -> str:

@@ -15,7 +15,7 @@
       card.dataset.products.split(" ").filter(Boolean).map((rank) => rank - 1),
     ]);
     products = [...document.querySelectorAll("[popover]")].map((product) =>
-      [product.querySelector(".face"), ...product.querySelectorAll("li")].map((part) => fold(part.textContent)).join("\n"),
+      fold(`${product.querySelector(".face").textContent}\n${product.querySelector("pre").textContent}`),
     );
   }
 
@@ -52,5 +52,5 @@
     const link = event.target.closest('a[href^="#u"]');
     if (link && document.getElementById(link.hash.slice(1))?.hidden) clear();
   });
-  box.hidden = false;
+  box.hidden = !cards.length;
 })();
