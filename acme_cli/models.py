@@ -1,6 +1,6 @@
 """What the shop has, and what the answer is made of. Frozen; a date is in microseconds since 1970, UTC."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -88,7 +88,6 @@ class Head(msgspec.Struct, frozen=True):
 
 
 _EPOCH = datetime(1970, 1, 1)  # naive: offsets are subtracted by hand, which cannot overflow
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def parse_date(text: str) -> int | None:
@@ -97,5 +96,7 @@ def parse_date(text: str) -> int | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    offset = moment.utcoffset() or timedelta()
-    return (moment.replace(tzinfo=None) - _EPOCH - offset) // _MICROSECOND
+    since = moment.replace(tzinfo=None) - _EPOCH
+    if moment.tzinfo not in {None, UTC}:
+        since -= moment.utcoffset() or timedelta()
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

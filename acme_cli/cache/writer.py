@@ -3,7 +3,8 @@
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,12 @@ from typing import Any
 import diskcache  # noqa: TID253  this module is imported on the first write only
 
 from .database import connect
+
+# What diskcache's `set` comes to for plain bytes, without looking each key up first, which takes twice the time.
+_SET = """
+INSERT INTO Cache (key, raw, store_time, mode, value) VALUES (?1, 1, ?2, 1, ?3)
+ON CONFLICT (key, raw) DO UPDATE SET store_time = ?2, mode = 1, filename = NULL, value = ?3
+"""
 
 
 class _BytesDisk(diskcache.Disk):  # type: ignore[misc]  # it has no types
@@ -66,13 +73,14 @@ class Writer(diskcache.Cache):  # type: ignore[misc]  # it has no types
             return
         room = size_limit // 2
         with self.transact():
-            kept = []
+            kept: dict[str, bytes] = {}
             for key, value in items.items():
                 room -= len(value)
                 if room > 0:
-                    self.set(key, value)
-                    kept.append(key)
-            self._evict(set(kept), 0.85 * size_limit)
+                    kept[key] = value
+            now = time.time()
+            self._con.executemany(_SET, ((key, now, value) for key, value in kept.items()))
+            self._evict(kept.keys(), 0.85 * size_limit)
         self._log_is_short(size_limit)
 
     @contextmanager
@@ -97,7 +105,7 @@ class Writer(diskcache.Cache):  # type: ignore[misc]  # it has no types
             while self._sql(f"DELETE FROM Cache WHERE rowid IN ({some})", (moment,)).rowcount:  # noqa: S608  no input
                 pass
 
-    def _evict(self, kept: set[str], size_limit: float) -> None:
+    def _evict(self, kept: Collection[str], size_limit: float) -> None:
         (page_size,) = self._sql("PRAGMA page_size").fetchone()
         while True:
             (pages,) = self._sql("PRAGMA page_count").fetchone()

@@ -20,8 +20,7 @@ from .endpoints import Endpoint
 from .paging import LimitCap, Listing, read_list
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
-
+    from .pool import Pool
     from .transport import Response, Transport
 
 T = TypeVar("T")
@@ -38,6 +37,14 @@ Observer = Callable[[str, "Response | AcmeError"], None]
 class _Request(NamedTuple):
     path: str
     etag: str | None = None
+
+
+class _Job(NamedTuple):
+    """A request, the exchange that it belongs to, and its place among those that were asked for together."""
+
+    exchange: int
+    place: int
+    request: _Request
 
 
 class _Stored(NamedTuple):
@@ -107,7 +114,7 @@ class DataApi:
         self.tick: Callable[[int, int], None] | None = None
         """Called about ten times a second while waiting, with the requests that are done, and all so far."""
         self._transport: Transport | None = None
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: Pool[_Job, Response | AcmeError] | None = None
         self._answers: dict[str, _Answer] = {}
         self._cap = LimitCap()
         self._cap_path = f"limit-cap?limit={page_size}"
@@ -130,7 +137,7 @@ class DataApi:
     def __exit__(self, *_: object) -> None:
         """Let go of threads and connections without waiting for requests under way."""
         if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool.close()
         if self._transport is not None:
             self._transport.close()
         self._store.close()
@@ -335,11 +342,9 @@ class DataApi:
 
     def _drive(self, exchanges: Sequence[_Exchange]) -> list[_Outcome]:
         """Run the exchanges side by side, each request in a thread; return their outcomes in order."""
-        from concurrent.futures import FIRST_COMPLETED, wait  # slow, and needed after a miss only
-
         outcomes: dict[int, _Outcome] = {}
-        batches: dict[int, list[Future[Response | AcmeError]]] = {}
-        waiting: dict[Future[Response | AcmeError], tuple[int, str]] = {}
+        received: dict[int, list[Response | AcmeError | None]] = {}
+        lacking: dict[int, int] = {}
         parked: list[int] = []
 
         def advance(index: int, results: "Sequence[Response | AcmeError] | None") -> None:
@@ -354,46 +359,48 @@ class DataApi:
             else:
                 if not requests:
                     parked.append(index)
-                batches[index] = [self._submit(request) for request in requests]
-                waiting.update(
-                    (future, (index, request.path)) for future, request in zip(batches[index], requests, strict=True)
-                )
+                    return
+                received[index] = [None] * len(requests)
+                lacking[index] = len(requests)
+                for place, request in enumerate(requests):
+                    self._submit(_Job(index, place, request))
 
         for index in range(len(exchanges)):
             advance(index, None)
-        while waiting or parked:
-            if not waiting:
+        while lacking or parked:
+            if not lacking:
                 resumed, parked[:] = parked[:], []
                 for index in resumed:
                     advance(index, ())
                 continue
-            done, _ = wait(waiting, timeout=_TICK, return_when=FIRST_COMPLETED)
+            assert self._pool is not None
+            done = self._pool.take(_TICK)
             if self.tick is not None:
-                self.tick(self.requests - len(waiting) + len(done), self.requests)
-            arrived = []
-            for future in done:
-                index, path = waiting.pop(future)
-                arrived.append(index)
+                self.tick(self.requests - sum(lacking.values()) + len(done), self.requests)
+            for job, result in done:
                 if self._observe is not None:
-                    self._observe(path, future.result())
-            for index in dict.fromkeys(arrived):
-                if all(future not in waiting for future in batches[index]):
-                    advance(index, [future.result() for future in batches[index]])
+                    self._observe(job.request.path, result)
+                received[job.exchange][job.place] = result
+                lacking[job.exchange] -= 1
+            for index in dict.fromkeys(job.exchange for job, _ in done):
+                if not lacking[index]:
+                    del lacking[index]
+                    advance(index, received.pop(index))  # type: ignore[arg-type]  # none is lacking
         return [outcomes[index] for index in range(len(exchanges))]
 
-    def _submit(self, request: _Request) -> "Future[Response | AcmeError]":
+    def _submit(self, job: _Job) -> None:
         if self._pool is None:
-            from concurrent.futures import ThreadPoolExecutor
+            from .pool import Pool  # needed after a miss only
 
             self._transport = self._connect()
-            self._pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="acme")
+            self._pool = Pool(self._concurrency, self._get)
         self.requests += 1
-        return self._pool.submit(self._get, request)
+        self._pool.submit(job)
 
-    def _get(self, request: _Request) -> "Response | AcmeError":
+    def _get(self, job: _Job) -> "Response | AcmeError":
         assert self._transport is not None
         try:
-            return self._transport.get(*request)
+            return self._transport.get(*job.request)
         except AcmeError as error:
             return error
 
