@@ -1,23 +1,23 @@
 """The use case: from usernames to ranked lists, in two rounds of requests, or one where the lists are known."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from itertools import chain, islice
+from typing import Any
+
+import msgspec
 
 from .data_api import endpoints
 from .data_api.client import DataApi
 from .data_api.endpoints import Endpoint
 from .errors import AcmeError, UsageError, UserNotFound
-from .models import PopularProduct, Product, Purchase, User
-from .ranking import Tally, rank, tally
-
-T = TypeVar("T")
+from .models import PopularProduct, User
+from .ranking import Tally, rank
 
 _FIRST_WINDOW, _LARGEST_WINDOW = 16, 256
 """Users that are asked for at the same time: few at first, so that the first answer comes soon."""
 
 
-class Ranking(NamedTuple):
+class Ranking(msgspec.Struct, frozen=True):
     """The popular purchases of one user, or why they are not known."""
 
     username: str
@@ -54,29 +54,41 @@ def rankings(
     known to exist. What products have in common is asked for and counted once. Memory grows with the number of
     products, not of users. Raises ApiError or ApiUnreachable once the API is dead and stored data does not help.
     """
-    tallies: dict[int, Tally | AcmeError] = {}
-    windows = ([_Customer(name, limit, listed=listed) for name in names] for names in _windows(usernames))
+    tallies: dict[int, Tally] = {}
+    failed: dict[int, AcmeError] = {}
+    windows = (_Window([_Customer(name, limit, listed=listed) for name in names]) for names in _batches(usernames))
     window = next(windows, None)
     while window is not None:
-        api.gather(_asked_of(window))
-        for customer in window:
-            customer.hear(api)
-        new = dict.fromkeys(one for customer in window for one in customer.product_ids if one not in tallies)
+        window.hear(api)
+        wanted = dict.fromkeys(chain.from_iterable([customer.product_ids for customer in window.customers]))
+        new = [one for one in wanted if one not in tallies and one not in failed]
         coming = next(windows, None)
         details = endpoints.of_products(new)
-        answers = iter(api.gather(details, ahead=_asked_of(coming or [])))
-        for product_id in new:
-            tallies[product_id] = _tally(product_id, next(answers), next(answers), since)
-        api.drop([*_asked_of(window), *details])
-        for customer in window:
-            ranking = customer.ranking(tallies, exclude_self=exclude_self)
-            if ranking.error is not None and ranking.error.may_use_stale and api.is_dead():
-                raise ranking.error
-            yield ranking
+        answers = iter(api.gather(details, ahead=() if coming is None else coming.endpoints))
+        for product_id, product, purchases in zip(new, answers, answers, strict=True):
+            error = next((answer for answer in (product, purchases) if isinstance(answer, AcmeError)), None)
+            if error is None:
+                tallies[product_id] = Tally(product_id, product, purchases, since=since)
+            else:
+                failed[product_id] = error
+        api.drop(window.endpoints)
+        api.drop(details)
+        for customer in window.customers:
+            error = customer.error
+            if failed and error is None:
+                error = next((failed[one] for one in customer.product_ids if one in failed), None)
+            if error is None:
+                counted = [tallies[product_id] for product_id in customer.product_ids]
+                excluded = (customer.username, customer.spelt) if exclude_self else ()
+                yield Ranking(customer.username, rank(counted, excluded=excluded))
+            elif error.may_use_stale and api.is_dead():
+                raise error
+            else:
+                yield Ranking(customer.username, error=error)
         window = coming
 
 
-def _windows(batches: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
+def _batches(batches: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
     """Yield the same names in batches that are small at first and grow to a bound."""
     size = _FIRST_WINDOW
     for batch in batches:
@@ -89,64 +101,53 @@ def _windows(batches: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
 
 
 class _Customer:
-    """One user on the way from a name to a ranking."""
+    """One user on the way from a name to a ranking: what to ask for, and what is known by now."""
 
     def __init__(self, username: str, limit: int, *, listed: bool) -> None:
-        self.username = username
+        self.username = self.spelt = username
         self.product_ids: list[int] = []
-        self.endpoints: list[Endpoint[Any]] = []
-        self._spellings = {username}
-        self._error: AcmeError | None = None
+        self.endpoints: Sequence[Endpoint[Any]] = ()
+        self.error: AcmeError | None = None
         try:
-            self._recent = endpoints.recent_purchases(username, limit)
-            self.endpoints = [self._recent] if listed else [endpoints.user(username), self._recent]
+            asked = endpoints.of_user(username, limit)
+            self.endpoints = asked[1:] if listed else asked
         except UsageError as error:
-            self._error = error
+            self.error = error
+
+    def hear(self, api: DataApi, answers: Sequence[Any]) -> None:
+        """Take in what the API says to `endpoints`."""
+        if self.error is not None:
+            return
+        *users, recent = answers
+        user: User | AcmeError | None
+        for user in users:
+            if user is None:
+                # What was said of an unknown user's purchases must not outlive that: he may come to exist.
+                api.forget(self.endpoints[-1])
+                self.error = UserNotFound(self.username)
+                return
+            if isinstance(user, AcmeError):
+                self.error = user
+                return
+            self.spelt = user.username
+        if isinstance(recent, AcmeError):
+            self.error = recent
+        else:
+            self.product_ids = endpoints.product_ids(recent)
+
+
+class _Window:
+    """The users that are asked for at the same time."""
+
+    def __init__(self, customers: Sequence[_Customer]) -> None:
+        self.customers = customers
+        self.endpoints = [endpoint for customer in customers for endpoint in customer.endpoints]
 
     def hear(self, api: DataApi) -> None:
-        """Take in what the API says of the user and the recent purchases."""
-        if self._error is not None:
-            return
-        *found, recent = api.gather(self.endpoints)
-        try:
-            if found:
-                user: User | None = _known(found[0])
-                if user is None:
-                    # What was said of an unknown user's purchases must not outlive that: he may come to exist.
-                    api.forget(self._recent)
-                    raise UserNotFound(self.username)
-                self._spellings.add(user.username)
-            purchases: list[Purchase] = _known(recent)
-            self.product_ids = endpoints.product_ids(purchases)
-        except AcmeError as error:
-            self._error = error
-
-    def ranking(self, tallies: dict[int, Tally | AcmeError], *, exclude_self: bool) -> Ranking:
-        """Return what is known once the products are counted, or why they could not be."""
-        try:
-            if self._error is not None:
-                raise self._error
-            counted = [_known(tallies[product_id]) for product_id in self.product_ids]
-        except AcmeError as error:
-            return Ranking(self.username, error=error)
-        return Ranking(self.username, rank(counted, excluded=self._spellings if exclude_self else ()))
-
-
-def _asked_of(window: Iterable[_Customer]) -> list[Endpoint[Any]]:
-    return [endpoint for customer in window for endpoint in customer.endpoints]
-
-
-def _tally(
-    product_id: int, product: Product | AcmeError | None, purchases: list[Purchase] | AcmeError, since: int | None
-) -> Tally | AcmeError:
-    """Count a product's purchases, or return why they are not known."""
-    if isinstance(product, AcmeError):
-        return product
-    return purchases if isinstance(purchases, AcmeError) else tally(product_id, product, purchases, since=since)
-
-
-def _known(answer: T | AcmeError) -> T:
-    """Return the answer, or raise what took its place."""
-    if isinstance(answer, AcmeError):
-        raise answer
-    return answer
+        """Ask for what is not known yet, and take it in."""
+        answers = api.gather(self.endpoints)
+        start = 0
+        for customer in self.customers:
+            end = start + len(customer.endpoints)
+            customer.hear(api, answers[start:end])
+            start = end

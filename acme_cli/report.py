@@ -51,10 +51,12 @@ def records(
             yield [name for _, name in kept]
 
     ranked = rankings(api, in_shard(), limit=limit, since=since, exclude_self=exclude_self, listed=listed)
-    for username, products, error in ranked:
+    for ranking in ranked:
+        error = ranking.error
         if error is not None and fail_fast:
             raise error
-        yield Record(indexes.popleft(), username, tuple(products), None if error is None else failure(error))
+        told = None if error is None else failure(error)
+        yield Record(indexes.popleft(), ranking.username, tuple(ranking.products), told)
 
 
 def failure(error: AcmeError) -> Failure:

@@ -11,17 +11,17 @@ import pytest
 import typer
 
 from acme_cli.errors import ExitCode
-from acme_cli.main import app
+from acme_cli.main import build
 from acme_cli.models import Product, Purchase, parse_date
 from acme_cli.output.structured import FIELDS
 from acme_cli.output.table import render_table
-from acme_cli.ranking import rank, tally
+from acme_cli.ranking import Tally, rank
 from acme_cli.settings import SETTINGS
 from mock_server.dataset import bundled
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-CLI: Any = typer.main.get_command(app)
+CLI: Any = typer.main.get_command(build())
 
 
 def commands(command: Any = CLI, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -116,7 +116,7 @@ def test_the_picture_of_the_table_is_what_it_shows_at_80_columns() -> None:
         product = None if found is None else Product(found.id, found.face, found.price, found.size)
         rows = shop.by_product(product_id, limit=1000)
         purchases = [Purchase(row.username, row.product_id, parse_date(row.date)) for row in rows]
-        tallies.append(tally(product_id, product, purchases))
+        tallies.append(Tally(product_id, product, purchases))
     shown = render_table(
         "Frannie79", rank(tallies), width=80, colour=False, terminal=True, note="data fetched just now"
     )

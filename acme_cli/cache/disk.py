@@ -28,7 +28,7 @@ FOLDER = "responses-v1"
 DATABASE = "cache.db"
 
 _OURS = {DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"}
-_KEYS_A_QUERY = 500
+_KEYS_A_QUERY = 100
 _BUSY = 1.0
 """Seconds to wait for another process's write."""
 
@@ -71,7 +71,7 @@ class DiskStore:
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         """Return what is stored under those of `keys` that are known; nothing if there is no cache yet."""
-        wanted = list(keys)
+        wanted = sorted(keys)  # neighbours share pages
         if not self._is_there():
             return {}
         found: dict[str, bytes] = {}
@@ -81,11 +81,11 @@ class DiskStore:
                 chunk = wanted[start : start + _KEYS_A_QUERY]
                 marks = ",".join("?" * len(chunk))
                 rows = reader.execute(
-                    "SELECT key, value FROM Cache"  # noqa: S608  only question marks are put in
-                    f" WHERE raw = 1 AND mode = 1 AND filename IS NULL AND key IN ({marks})",
+                    "SELECT key, value FROM Cache WHERE raw = 1 AND mode = 1 AND filename IS NULL"  # noqa: S608  only question marks are put in
+                    f" AND typeof(value) = 'blob' AND key IN ({marks})",
                     chunk,
                 )
-                found.update((key, value) for key, value in rows if type(value) is bytes)
+                found.update(rows)
         return found
 
     def set_many(self, items: Mapping[str, bytes]) -> None:

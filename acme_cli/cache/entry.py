@@ -1,59 +1,69 @@
 """What a stored response is, to bytes and back, so that damage is noticed."""
 
+import struct
 import zlib
-from typing import NamedTuple
 
 import msgspec
 
 Body = bytes | memoryview
+Pages = tuple[tuple[str, str], ...]
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """A validated response in canonical form.
 
-    `fetched_at` is in seconds since 1970: when the API last vouched for it. `pages` holds the path and ETag of
-    each request that it was made from, and is empty unless all of them had one.
+    `fetched_at` is in seconds since 1970: when the API last vouched for it. `vouched` holds the path and ETag of each
+    request that it was made from, as `pages` reads them.
     """
 
     fetched_at: float
-    pages: tuple[tuple[str, str], ...]
+    vouched: Body
     body: Body
+
+    @property
+    def pages(self) -> Pages:
+        """The path and ETag of each request that it was made from; empty unless all of them had one."""
+        try:
+            return _decoder.decode(self.vouched) if self.vouched else ()
+        except ValueError:  # made by something else, with a right checksum: it is read anew
+            return ()
 
 
 class DamagedEntry(Exception):
     """Stored bytes are not what was stored under this key."""
 
 
-_Head = tuple[float, tuple[tuple[str, str], ...]]
+_HEAD = struct.Struct(">IdI")
+"""A CRC-32 over the key and all that follows, `fetched_at`, the length of `vouched`; after them it and the body."""
+
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Head)
+_decoder = msgspec.msgpack.Decoder(Pages)
+
+
+def encode_pages(pages: Pages) -> bytes:
+    """Return what `Entry.pages` reads."""
+    return _encoder.encode(pages) if pages else b""
 
 
 def to_bytes(key: str, entry: Entry) -> bytes:
-    """Return the stored form: a CRC-32 over key and all that follows, the head's length, the head, the body.
-
-    The body stands apart so that it is copied once on the way in and not at all on the way out; it may be large.
-    """
-    head = _encoder.encode((entry.fetched_at, entry.pages))
-    head = len(head).to_bytes(4, "big") + head
-    return b"".join((_checksum(key, head, entry.body), head, entry.body))
+    """Return the stored form. The body, which may be large, is copied once on the way in, and not on the way out."""
+    head = _HEAD.pack(0, entry.fetched_at, len(entry.vouched))[4:]
+    checksum = zlib.crc32(key.encode())
+    for part in (head, entry.vouched, entry.body):
+        checksum = zlib.crc32(part, checksum)
+    return b"".join((checksum.to_bytes(4, "big"), head, entry.vouched, entry.body))
 
 
 def from_bytes(key: str, stored: bytes) -> Entry:
     """Return the entry stored under `key`. Raises DamagedEntry if the bytes are not those of that entry."""
-    content = memoryview(stored)[4:]
-    if stored[:4] != _checksum(key, content):
-        raise DamagedEntry(f"the checksum of {key!r} does not match")
-    end = 4 + int.from_bytes(content[:4], "big")
     try:
-        fetched_at, pages = _decoder.decode(content[4:end])
-    except ValueError as error:
-        raise DamagedEntry(str(error)) from error
-    return Entry(fetched_at, pages, content[end:])
-
-
-def _checksum(key: str, *parts: Body) -> bytes:
-    checksum = zlib.crc32(key.encode())
-    for part in parts:
-        checksum = zlib.crc32(part, checksum)
-    return checksum.to_bytes(4, "big")
+        checksum, fetched_at, length = _HEAD.unpack_from(stored)
+    except struct.error as error:
+        raise DamagedEntry(f"what is stored as {key!r} is too short") from error
+    view = memoryview(stored)
+    if checksum != zlib.crc32(view[4:], zlib.crc32(key.encode())):
+        raise DamagedEntry(f"the checksum of {key!r} does not match")
+    body = _HEAD.size + length
+    if body > len(view):
+        raise DamagedEntry(f"what is stored as {key!r} is too short")
+    return Entry(fetched_at, stored[_HEAD.size : body], view[body:])

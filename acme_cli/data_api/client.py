@@ -6,12 +6,12 @@ interrupt finds one owner and the outcome does not depend on which response came
 
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
-from acme_cli.cache.entry import Body, DamagedEntry, Entry, from_bytes, to_bytes
+from acme_cli.cache.entry import Body, DamagedEntry, Entry, Pages, encode_pages, from_bytes, to_bytes
 from acme_cli.cache.freshness import Policy, Standing, standing
 from acme_cli.cache.store import Guarded
 from acme_cli.errors import AcmeError, ApiError, OfflineMiss, PayloadError
@@ -47,14 +47,14 @@ class _Job(NamedTuple):
     request: _Request
 
 
-class _Stored(NamedTuple):
+class _Stored(msgspec.Struct, frozen=True):
     """A stored response, and the value it holds."""
 
     entry: Entry
     value: Any
 
 
-class _Answer(NamedTuple):
+class _Answer(msgspec.Struct, frozen=True):
     """What is answered: a value or what took its place; when it was fetched; the failure that it stands in for."""
 
     value: Any
@@ -66,7 +66,7 @@ class _Fetched(NamedTuple):
     """What fetching brought: the value (None: missing), and the path and ETag of each request, if all had one."""
 
     value: Any
-    pages: tuple[tuple[str, str], ...]
+    pages: Pages
 
 
 class _Unchanged(NamedTuple):
@@ -164,11 +164,11 @@ class DataApi:
         elif missing:
             self._fetch(missing, stored)
         answers = [self._answers[endpoint.path] for endpoint in endpoints]
-        for answer in answers:
-            self.failure = self.failure or answer.instead_of
-            if answer.fetched_at is not None:
-                self.oldest = min(self.oldest or answer.fetched_at, answer.fetched_at)
-                self.newest = max(self.newest or answer.fetched_at, answer.fetched_at)
+        self.failure = self.failure or next((answer.instead_of for answer in answers if answer.instead_of), None)
+        times = [answer.fetched_at for answer in answers if answer.fetched_at is not None]
+        if times:
+            self.oldest = min(times) if self.oldest is None else min(self.oldest, *times)
+            self.newest = max(times) if self.newest is None else max(self.newest, *times)
         return [answer.value for answer in answers]
 
     def drop(self, endpoints: Iterable[Endpoint[Any]]) -> None:
@@ -194,35 +194,42 @@ class DataApi:
             return []
         self.answered += len(asked)
         found = self._load(asked.values())
-        stored |= found
-        return [endpoint for endpoint in asked.values() if not self._answer_stored(endpoint, found.get(endpoint.path))]
+        stored.update(found)
+        now = self._clock()
+        return [endpoint for path, endpoint in asked.items() if not self._answer_stored(endpoint, found.get(path), now)]
 
     def _load(self, endpoints: Iterable[Endpoint[Any]]) -> dict[str, _Stored]:
         """Return what is stored of the endpoints, by path; and on the way learn what is known of the limit's cap."""
-        keys = {self._key(endpoint.path): endpoint for endpoint in endpoints}
+        start = self._key("")
+        keys = {start + endpoint.path: endpoint for endpoint in endpoints}
         cap_key = self._key(self._cap_path)
         found: dict[str, _Stored] = {}
         for key, data in self._store.get_many([*keys, cap_key]).items():
-            with suppress(DamagedEntry, ValueError):  # what cannot be read is asked for again
+            endpoint = keys.get(key)
+            try:
                 entry = from_bytes(key, data)
-                if key != cap_key:
-                    found[keys[key].path] = _Stored(entry, keys[key].canonical.decode(entry.body))
+                if endpoint is not None:
+                    found[endpoint.path] = _Stored(entry, endpoint.canonical.decode(entry.body))
                 elif 0 <= self._clock() - entry.fetched_at < _CAP_KEPT_FOR and not self._policy.refresh:
                     self._cap.recall(bytes(entry.body))
+            except (DamagedEntry, ValueError):
+                continue  # what cannot be read is asked for again
         return found
 
-    def _answer_stored(self, endpoint: Endpoint[Any], stored: _Stored | None) -> bool:
+    def _answer_stored(self, endpoint: Endpoint[Any], stored: _Stored | None, now: float) -> bool:
         """Answer from what is stored if that is fresh, or all there may be; return whether that settles it."""
-        how = None if stored is None else standing(stored.entry.fetched_at, self._clock(), self._policy)
-        if stored is not None and (how is Standing.FRESH or (self._policy.offline and how is Standing.STALE)):
-            self.cached += 1
-            self._answers[endpoint.path] = _Answer(stored.value, stored.entry.fetched_at)
-        elif self._policy.offline:
+        if stored is not None:
+            how = standing(stored.entry.fetched_at, now, self._policy)
+            if how is Standing.FRESH or (self._policy.offline and how is Standing.STALE):
+                self.cached += 1
+                self._answers[endpoint.path] = _Answer(stored.value, stored.entry.fetched_at)
+                return True
+        if self._policy.offline:
             kind = "nothing" if stored is None else "nothing recent enough"
             hint = "ask once without --offline, or allow older data with --max-stale"
             url = f"{self._base_url}{endpoint.path}"
             self._answers[endpoint.path] = _Answer(OfflineMiss(f"offline, and {kind} is stored of {url}", hint))
-        return endpoint.path in self._answers
+        return self._policy.offline
 
     def _fetch_once(self, endpoints: Sequence[Endpoint[Any]], stored: dict[str, _Stored]) -> None:
         """Fetch what no other process is fetching, and wait for the rest to appear in the cache.
@@ -235,7 +242,8 @@ class DataApi:
         while waiting:
             mine = {endpoint.path for endpoint in waiting if self._is_mine(endpoint, began, last)}
             stored |= self._load(waiting)  # once more: it may have been stored just before it became ours
-            waiting = [endpoint for endpoint in waiting if not self._answer_stored(endpoint, stored.get(endpoint.path))]
+            now = self._clock()
+            waiting = [one for one in waiting if not self._answer_stored(one, stored.get(one.path), now)]
             missing = [endpoint for endpoint in waiting if endpoint.path in mine]
             self._store.release(self._fetch(missing, stored) if missing else ())
             waiting = [endpoint for endpoint in waiting if endpoint.path not in mine]
@@ -257,9 +265,9 @@ class DataApi:
         now = self._clock()
         items: dict[str, bytes] = {}
 
-        def keep(path: str, pages: tuple[tuple[str, str], ...], body: Body) -> None:
+        def keep(path: str, vouched: Body, body: Body) -> None:
             key = self._key(path)
-            items[key] = to_bytes(key, Entry(now, pages, body))
+            items[key] = to_bytes(key, Entry(now, vouched, body))
 
         for endpoint, outcome in zip(endpoints, outcomes, strict=True):
             old = stored.get(endpoint.path)
@@ -269,7 +277,7 @@ class DataApi:
                     self.cached += 1
                     answer = _Answer(old.value, old.entry.fetched_at, instead_of=outcome)
             elif isinstance(outcome, _Unchanged):
-                keep(endpoint.path, outcome.stored.entry.pages, outcome.stored.entry.body)
+                keep(endpoint.path, outcome.stored.entry.vouched, outcome.stored.entry.body)
                 answer = _Answer(outcome.stored.value, now)
             elif outcome.value is None and not endpoint.keep_missing:
                 answer = _Answer(None)
@@ -278,10 +286,10 @@ class DataApi:
             else:
                 answer = _Answer(outcome.value, now)
                 if self._store.in_use:
-                    keep(endpoint.path, outcome.pages, msgspec.json.encode(outcome.value))
+                    keep(endpoint.path, encode_pages(outcome.pages), msgspec.json.encode(outcome.value))
             self._answers[endpoint.path] = answer
         if self._cap.remembered() != cap_before:
-            keep(self._cap_path, (), self._cap.remembered())
+            keep(self._cap_path, b"", self._cap.remembered())
         is_stored = self._store.set_many(items)
         keys = [self._key(endpoint.path) for endpoint in endpoints]
         return [key for key in keys if key not in items or not is_stored]
@@ -301,12 +309,13 @@ class DataApi:
         then only the first page is of use: rows may have moved on before those that are asked for next.
         """
         in_hand: dict[str, Response] = {}
-        if stored is not None and stored.entry.pages and not self._policy.refresh:
-            responses = yield [_Request(path, etag) for path, etag in stored.entry.pages]
+        pages = () if stored is None or self._policy.refresh else stored.entry.pages
+        if stored is not None and pages:
+            responses = yield [_Request(path, etag) for path, etag in pages]
             if all(response.status == 304 for response in responses):
                 return _Unchanged(stored)
             if responses[0].status != 304:
-                in_hand[stored.entry.pages[0][0]] = responses[0]
+                in_hand[pages[0][0]] = responses[0]
         if endpoint.row is not None:
             return (yield from self._read_pages(endpoint, endpoint.row, in_hand))
         response = in_hand.get(endpoint.path) or (yield [_Request(endpoint.path)])[0]
@@ -405,7 +414,7 @@ class DataApi:
             return error
 
 
-def _vouched(etags: Mapping[str, str | None]) -> tuple[tuple[str, str], ...]:
+def _vouched(etags: Mapping[str, str | None]) -> Pages:
     """Return the requests with their ETags, or nothing if one has none: then none can be revalidated."""
     pages = tuple((path, etag) for path, etag in etags.items() if etag is not None)
     return pages if len(pages) == len(etags) else ()

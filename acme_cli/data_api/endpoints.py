@@ -1,6 +1,8 @@
 """What can be asked of the data API: the path, the parameters, and how its body becomes a value."""
 
+import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -15,6 +17,9 @@ T = TypeVar("T")
 
 _LONGEST_SEGMENT = 4096
 """Bytes of a percent-encoded username; servers refuse request lines of about twice that."""
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")
+"""What percent-encoding leaves as it is."""
 
 
 class Endpoint(msgspec.Struct, Generic[T], frozen=True):
@@ -43,38 +48,37 @@ _purchases: msgspec.json.Decoder[list[Purchase]] = msgspec.json.Decoder(list[Pur
 
 def user(username: str) -> Endpoint[User | None]:
     """The user, or None if there is none (which is never remembered). Raises UsageError for an unusable name."""
-    return Endpoint(
-        f"users/{segment(username)}",
-        lambda body: None if body is None else payloads.user(body),
-        _user,
-        keep_missing=False,
-    )
+    return of_user(username, 1)[0]
 
 
 def users() -> Endpoint[list[User]]:
     """Every user, over all pages, in the API's order."""
-    return Endpoint("users", lambda body: [] if body is None else payloads.users(body), _users, row=lambda user: user)
+    return Endpoint("users", _read_users, _users, row=_itself)
 
 
 def recent_purchases(username: str, limit: int) -> Endpoint[list[Purchase]]:
     """The user's recent purchases, newest first by the server's word, in one request; unknown user: none."""
-    path = f"purchases/by_user/{segment(username)}?limit={limit}"
-    return Endpoint(
-        path,
-        lambda body: [payloads.purchase(row) for row in _rows(body)[:limit]],
-        _purchases,
-        leads_to=lambda purchases: of_products(product_ids(purchases)),
+    return of_user(username, limit)[1]
+
+
+def of_user(username: str, limit: int) -> tuple[Endpoint[User | None], Endpoint[list[Purchase]]]:
+    """For a user, who that is and the recent purchases. Raises UsageError for an unusable name."""
+    name = segment(username)
+    path = f"purchases/by_user/{name}?limit={limit}"
+    return (
+        Endpoint(f"users/{name}", _read_user, _user, keep_missing=False),
+        Endpoint(path, partial(_read_first, limit), _purchases, leads_to=_products_of),
     )
 
 
 def product(product_id: int) -> Endpoint[Product | None]:
     """The product, or None if it no longer exists."""
-    return Endpoint(f"products/{product_id}", lambda body: None if body is None else payloads.product(body), _product)
+    return Endpoint(f"products/{product_id}", _read_product, _product)
 
 
 def buyers(product_id: int) -> Endpoint[list[Purchase]]:
     """Every purchase of the product, over all pages, in the API's order."""
-    return Endpoint(f"purchases/by_product/{product_id}", _rows, _purchases, row=payloads.purchase)
+    return Endpoint(f"purchases/by_product/{product_id}", _read_purchases, _purchases, row=payloads.purchase)
 
 
 def of_products(ids: Iterable[int]) -> list[Endpoint[Any]]:
@@ -84,7 +88,7 @@ def of_products(ids: Iterable[int]) -> list[Endpoint[Any]]:
 
 def product_ids(purchases: Iterable[Purchase]) -> list[int]:
     """Return the ids of the products, each at its first place."""
-    return list(dict.fromkeys(purchase.product_id for purchase in purchases))
+    return list(dict.fromkeys([purchase.product_id for purchase in purchases]))
 
 
 def segment(username: str) -> str:
@@ -93,6 +97,8 @@ def segment(username: str) -> str:
     Raises UsageError for names that cannot be one: empty, ``.``, ``..``, control characters, lone surrogates,
     and over 4096 bytes.
     """
+    if _PLAIN.fullmatch(username) and len(username) <= _LONGEST_SEGMENT and username not in {".", ".."}:
+        return username
     if username in {"", ".", ".."}:
         raise UsageError(f"the username {username!r} cannot be asked for", "give the name of one user")
     if not username.isprintable() and any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in username):
@@ -106,5 +112,29 @@ def segment(username: str) -> str:
     return encoded
 
 
-def _rows(body: bytes | None) -> list[payloads.PurchaseRow]:
+def _read_user(body: bytes | None) -> User | None:
+    return None if body is None else payloads.user(body)
+
+
+def _read_users(body: bytes | None) -> list[User]:
+    return [] if body is None else payloads.users(body)
+
+
+def _read_product(body: bytes | None) -> Product | None:
+    return None if body is None else payloads.product(body)
+
+
+def _read_purchases(body: bytes | None) -> list[payloads.PurchaseRow]:
     return [] if body is None else payloads.purchases(body)
+
+
+def _read_first(limit: int, body: bytes | None) -> list[Purchase]:
+    return [payloads.purchase(row) for row in _read_purchases(body)[:limit]]
+
+
+def _products_of(purchases: list[Purchase]) -> list[Endpoint[Any]]:
+    return of_products(product_ids(purchases))
+
+
+def _itself(row: User) -> User:
+    return row

@@ -395,7 +395,7 @@ def test_planted_files_set_the_folder_aside(tmp_path: Path, folder: Path, name: 
 
 
 KEYS = [f"{NAMESPACE}\npurchases/by_product/{number}" for number in range(60)]
-ENTRIES = {key: Entry(float(number), (), bytes([number]) * 37 * number) for number, key in enumerate(KEYS)}
+ENTRIES = {key: Entry(float(number), b"", bytes([number]) * 37 * number) for number, key in enumerate(KEYS)}
 
 
 @pytest.fixture(scope="module")

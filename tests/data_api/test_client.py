@@ -443,7 +443,7 @@ class Tampered(MemoryStore):
 
 def of_another_kind(key: str, data: bytes) -> bytes:
     entry = from_bytes(key, data)
-    return to_bytes(key, Entry(entry.fetched_at, entry.pages, b'{"other": 1}'))
+    return to_bytes(key, Entry(entry.fetched_at, entry.vouched, b'{"other": 1}'))
 
 
 @pytest.mark.parametrize(
@@ -516,7 +516,7 @@ class Broken(MemoryStore):
 def test_a_store_that_fails_costs_one_warning_and_no_answer(method: str) -> None:
     world = World(store=Broken(method))
     if method == "delete":
-        world.store.set_many({f"{BASE}\n-\nusers/ann": to_bytes(f"{BASE}\n-\nusers/ann", Entry(0, (), b"null"))})
+        world.store.set_many({f"{BASE}\n-\nusers/ann": to_bytes(f"{BASE}\n-\nusers/ann", Entry(0, b"", b"null"))})
         world.shop.users = {}
     warnings: list[str] = []
     with world.run(store=Guarded(world.store, warnings.append)) as api:
@@ -661,7 +661,7 @@ class Busy(MemoryStore):
 def fetched_elsewhere(store: Busy, looks: int) -> None:
     if looks == 4:
         key = f"{BASE}\n-\nusers/ann"
-        store.set_many({key: to_bytes(key, Entry(START, (), msgspec.json.encode(User("ann", "other process"))))})
+        store.set_many({key: to_bytes(key, Entry(START, b"", msgspec.json.encode(User("ann", "other process"))))})
 
 
 def test_what_another_process_fetches_is_not_asked_for() -> None:
