@@ -325,7 +325,7 @@ class DataApi:
         self, endpoint: Endpoint[Any], canonical: Callable[[Any], Any], in_hand: "dict[str, Response]"
     ) -> _Exchange:
         etags: dict[str, str | None] = {}
-        listing: Listing[Any] = read_list(self._page_size, self._concurrency, self._cap)
+        listing: Listing[Any, Any] = read_list(self._page_size, self._concurrency, self._cap, canonical)
         with closing(listing):
             wanted = next(listing)
             while True:
@@ -338,7 +338,7 @@ class DataApi:
                 try:
                     wanted = listing.send(rows)
                 except StopIteration as stop:
-                    return _Fetched([canonical(row) for row in stop.value], _vouched(etags))
+                    return _Fetched(stop.value, _vouched(etags))
                 except ApiError as error:
                     raise ApiError(f"GET {self._base_url}{endpoint.path}{error.message}") from error
 

@@ -4,7 +4,7 @@ The API gives no total and no next link, and servers differ: some treat ``limit`
 ignore ``skip``. A list must come out whole on each of them, or not at all.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -12,6 +12,7 @@ import msgspec
 from acme_cli.errors import ApiError
 
 Row = TypeVar("Row")
+Kept = TypeVar("Kept")
 
 MOST_ROWS, MOST_PAGES = 2_000_000, 5_000
 """A list that is longer is taken for one that never ends."""
@@ -27,8 +28,11 @@ class Page(NamedTuple):
     limit: int
 
 
-Listing = Generator[list[Page], Sequence[Sequence[Row]], list[Row]]
-"""Yields pages to ask for, is sent their rows, and returns all rows."""
+Listing = Generator[list[Page], Sequence[Sequence[Row]], list[Kept]]
+"""Yields pages to ask for, is sent their rows, and returns what is kept of all of them."""
+
+_SIXTY_BITS = 2**60 - 1
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class LimitCap(msgspec.Struct):
@@ -74,15 +78,15 @@ class LimitCap(msgspec.Struct):
         self.cap, self.whole = msgspec.json.decode(remembered, type=tuple[int | None, int])
 
 
-def read_list(limit: int, widest: int, cap: LimitCap) -> Listing[Row]:
-    """Yield the pages to ask for, at the same time; be sent their rows; return all rows, each once.
+def read_list(limit: int, widest: int, cap: LimitCap, keep: Callable[[Row], Kept]) -> Listing[Row, Kept]:
+    """Yield the pages to ask for, at the same time; be sent their rows; return what `keep` makes of each, once.
 
     An empty list of pages means: nothing before every other list of the run has shown its first page. Windows
     double up to `widest` pages. Raises ApiError for a list that cannot be read to its end.
     """
-    rows: dict[Row, None] = {}
+    rows: dict[int, Kept] = {}
     (first,) = yield [Page(0, limit)]
-    rows.update(dict.fromkeys(first))
+    _add(rows, first, keep)
     step = position = len(first)
     window = 1
     while (more := cap.goes_on(step, limit)) is None:
@@ -94,7 +98,7 @@ def read_list(limit: int, widest: int, cap: LimitCap) -> Listing[Row]:
             finally:
                 cap.unsure.clear()
             cap.learn(step, more=bool(batch))
-            _append(rows, Page(step, limit), batch)
+            _append(rows, Page(step, limit), batch, keep)
             position += len(batch)
             more = len(batch) >= step
             break
@@ -105,8 +109,8 @@ def read_list(limit: int, widest: int, cap: LimitCap) -> Listing[Row]:
         for index, (page, batch) in enumerate(zip(pages, batches, strict=True)):
             # A page with known rows shows that rows have moved on: those after it, if they were sent before that,
             # do not join it.
-            joins = len(batch) == step and rows.keys().isdisjoint(batch)
-            _append(rows, page, batch)
+            joins = len(batch) == step and rows.keys().isdisjoint(map(_identity, batch))
+            _append(rows, page, batch, keep)
             position = page.skip + len(batch)
             if position > MOST_ROWS or position > MOST_PAGES * step:
                 raise _error(
@@ -119,16 +123,32 @@ def read_list(limit: int, widest: int, cap: LimitCap) -> Listing[Row]:
                 break
             if not more:
                 break
-    return list(rows)
+    return list(rows.values())
 
 
-def _append(rows: dict[Row, None], page: Page, batch: Sequence[Row]) -> None:
+def _identity(row: Row) -> int:
+    """Return what equal rows have in common, and no others: a number in place of a row, of which there may be millions.
+
+    It has 60 bits, which an int of 32 bytes can hold: the chance that any two of a million other rows are taken for
+    equal is one in two million.
+    """
+    return hash(_encode(row)) & _SIXTY_BITS
+
+
+def _add(rows: dict[int, Kept], batch: Sequence[Row], keep: Callable[[Row], Kept]) -> None:
+    for row in batch:
+        identity = _identity(row)
+        if identity not in rows:
+            rows[identity] = keep(row)
+
+
+def _append(rows: dict[int, Kept], page: Page, batch: Sequence[Row], keep: Callable[[Row], Kept]) -> None:
     """Add a later page's rows, dropping those already received. Raises ApiError if `skip` seems to be ignored."""
     before = len(rows)
-    rows.update(dict.fromkeys(batch))
+    _add(rows, batch, keep)
     if batch and len(rows) == before:
         # Rows that moved on by a few places while we read show the end of the last page again; that is harmless.
-        distinct = list(dict.fromkeys(batch))
+        distinct = list(dict.fromkeys(map(_identity, batch)))
         if len(distinct) == before or list(rows)[-len(distinct) :] != distinct:
             raise _error(page, "the list cannot be paged: a later page holds only rows of earlier ones")
 

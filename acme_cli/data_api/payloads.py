@@ -5,6 +5,7 @@ does not exist. Refused, with the place in the body, is whatever would have to b
 """
 
 import re
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -88,7 +89,8 @@ def purchases(body: bytes) -> list[PurchaseRow]:
 
 def purchase(row: PurchaseRow) -> Purchase:
     """Return the canonical form of a row; an unreadable date counts as missing."""
-    return Purchase(row.username, row.product_id, None if row.date is None else parse_date(row.date))
+    date = None if row.date is None else parse_date(row.date)
+    return Purchase(sys.intern(row.username), row.product_id, date)  # one text for all that somebody bought
 
 
 def users(body: bytes) -> list[User]:

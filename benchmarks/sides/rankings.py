@@ -1,5 +1,6 @@
 """acme as a library: the rankings of the users named in a file, with settings from the environment."""
 
+import gc
 import hashlib
 import importlib
 import os
@@ -27,6 +28,7 @@ def main() -> None:
     usernames = Path(sys.argv[1]).read_text("utf-8").split("\n")
     for late in LATE:
         importlib.import_module(late)
+    gc.set_threshold(100_000, 50, 100)  # as the command itself does when it starts
     run = Run({}, os.environ)
     with taken() as figures, run.open_api(run.settings()) as api:
         ranked = list(rankings(api, [usernames], limit=5))

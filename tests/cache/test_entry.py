@@ -79,7 +79,7 @@ def test_pages_are_read_back(pages: tuple[tuple[str, str], ...]) -> None:
 
 @pytest.mark.parametrize("length", [1, 10**6, 2**32 - 1])
 def test_a_length_that_is_wrong_with_a_right_checksum_is_refused(length: int) -> None:
-    content = struct.pack(">dI", 1.0, length)
+    content = struct.pack(">d?I", 1.0, False, length)
     checksum = zlib.crc32(KEY.encode() + content).to_bytes(4, "big")
     with pytest.raises(DamagedEntry):
         from_bytes(KEY, checksum + content)
@@ -88,3 +88,22 @@ def test_a_length_that_is_wrong_with_a_right_checksum_is_refused(length: int) ->
 @pytest.mark.parametrize("vouched", [b"\xc1", msgspec.msgpack.encode(5), msgspec.msgpack.encode([["a"]])])
 def test_pages_of_another_shape_are_none(vouched: bytes) -> None:
     assert from_bytes(KEY, to_bytes(KEY, Entry(1.0, vouched, b""))).pages == ()
+
+
+def test_a_large_body_is_packed_and_its_damage_noticed() -> None:
+    body = b'["ann",7,1800000000000000],' * 100_000
+    stored = to_bytes(KEY, Entry(1.0, encode_pages(PAGES), body))
+    assert len(stored) < len(body) / 10
+    entry = from_bytes(KEY, stored)
+    assert (entry.body, entry.pages) == (body, PAGES)
+    for damaged in (stored[:-1], stored + b"x", stored[:1000] + bytes(1) + stored[1001:]):
+        with pytest.raises(DamagedEntry):
+            from_bytes(KEY, damaged)
+
+
+@pytest.mark.parametrize("packed", [b"no zlib", zlib.compress(b"x" * 50)[:-3], zlib.compress(bytes(2**28 + 1))])
+def test_what_cannot_be_unpacked_within_bounds_is_refused(packed: bytes) -> None:
+    content = struct.pack(">d?I", 1.0, True, 0) + packed
+    checksum = zlib.crc32(KEY.encode() + content).to_bytes(4, "big")
+    with pytest.raises(DamagedEntry):
+        from_bytes(KEY, checksum + content)

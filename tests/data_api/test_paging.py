@@ -19,6 +19,10 @@ Lists = list[list[int]]
 Reader = Generator[list[Page], Sequence[Sequence[int]], list[int]]
 
 
+def itself(row: int) -> int:
+    return row
+
+
 @dataclass
 class Server:
     """Lists of rows, and the habits with which they are served."""
@@ -62,7 +66,7 @@ class Server:
 
 def read_all(server: Server, *, limit: int, widest: int, cap: LimitCap) -> list[list[int] | ApiError]:
     """Read all lists side by side, one round of requests at a time, as the client does."""
-    readers: list[Reader] = [read_list(limit, widest, cap) for _ in server.lists]
+    readers: list[Reader] = [read_list(limit, widest, cap, itself) for _ in server.lists]
     outcomes: dict[int, list[int] | ApiError] = {}
     wanted: dict[int, list[Page]] = {}
     parked: list[int] = []
@@ -221,7 +225,7 @@ def test_pages_asked_for_at_the_default_size(length: int, pages: int) -> None:
 
 
 def test_windows_double_up_to_the_widest() -> None:
-    reader: Reader = read_list(10, 5, LimitCap())
+    reader: Reader = read_list(10, 5, LimitCap(), itself)
     position, widths = 0, []
     pages = next(reader)
     while position < 200:
@@ -273,8 +277,8 @@ def test_a_known_cap_that_was_raised_or_lowered_is_found_out_again() -> None:
 
 def test_when_the_longest_cannot_be_asked_for_more_the_next_one_is() -> None:
     cap = LimitCap()
-    longest: Reader = read_list(100, 16, cap)
-    other: Reader = read_list(100, 16, cap)
+    longest: Reader = read_list(100, 16, cap, itself)
+    other: Reader = read_list(100, 16, cap, itself)
     for reader, length in ((longest, 50), (other, 30)):
         assert next(reader) == [Page(0, 100)]
         assert reader.send([range(length)]) == []
@@ -297,7 +301,7 @@ def test_rows_that_arrive_while_a_window_is_read_hide_none() -> None:
     """Pages of one window are answered in any order: the first may be seen after an arrival, the next before it."""
     rows = list(range(500))
     later = [-1, *rows]
-    reader: Reader = read_list(100, 16, LimitCap())
+    reader: Reader = read_list(100, 16, LimitCap(), itself)
     assert next(reader) == [Page(0, 100)]
     assert reader.send([rows[:100]]) == [Page(100, 100)]
     window = reader.send([rows[100:200]])
