@@ -133,7 +133,7 @@ class _Customer:
         if isinstance(recent, AcmeError):
             self.error = recent
         else:
-            self.product_ids = endpoints.product_ids(recent)
+            self.product_ids = recent
 
 
 class _Window:

@@ -42,6 +42,7 @@ class Endpoint(msgspec.Struct, Generic[T], frozen=True):
 
 _user: msgspec.json.Decoder[User | None] = msgspec.json.Decoder(User | None)
 _users: msgspec.json.Decoder[list[User]] = msgspec.json.Decoder(list[User])
+_ids: msgspec.json.Decoder[list[int]] = msgspec.json.Decoder(list[int])
 _product: msgspec.json.Decoder[Product | None] = msgspec.json.Decoder(Product | None)
 _purchases: msgspec.json.Decoder[list[Purchase]] = msgspec.json.Decoder(list[Purchase])
 
@@ -56,18 +57,21 @@ def users() -> Endpoint[list[User]]:
     return Endpoint("users", _read_users, _users, row=_itself)
 
 
-def recent_purchases(username: str, limit: int) -> Endpoint[list[Purchase]]:
-    """The user's recent purchases, newest first by the server's word, in one request; unknown user: none."""
+def recently_bought(username: str, limit: int) -> Endpoint[list[int]]:
+    """The products of the user's recent purchases, newest first by the server's word, each at its first place.
+
+    One request; an unknown user has bought none.
+    """
     return of_user(username, limit)[1]
 
 
-def of_user(username: str, limit: int) -> tuple[Endpoint[User | None], Endpoint[list[Purchase]]]:
-    """For a user, who that is and the recent purchases. Raises UsageError for an unusable name."""
+def of_user(username: str, limit: int) -> tuple[Endpoint[User | None], Endpoint[list[int]]]:
+    """For a user, who that is and what was bought recently. Raises UsageError for an unusable name."""
     name = segment(username)
     path = f"purchases/by_user/{name}?limit={limit}"
     return (
         Endpoint(f"users/{name}", _read_user, _user, keep_missing=False),
-        Endpoint(path, partial(_read_first, limit), _purchases, leads_to=_products_of),
+        Endpoint(path, partial(_read_first, limit), _ids, leads_to=of_products),
     )
 
 
@@ -84,11 +88,6 @@ def buyers(product_id: int) -> Endpoint[list[Purchase]]:
 def of_products(ids: Iterable[int]) -> list[Endpoint[Any]]:
     """For each product in turn, what it is and who bought it."""
     return [ask(product_id) for product_id in ids for ask in (product, buyers)]
-
-
-def product_ids(purchases: Iterable[Purchase]) -> list[int]:
-    """Return the ids of the products, each at its first place."""
-    return list(dict.fromkeys([purchase.product_id for purchase in purchases]))
 
 
 def segment(username: str) -> str:
@@ -128,12 +127,8 @@ def _read_purchases(body: bytes | None) -> list[payloads.PurchaseRow]:
     return [] if body is None else payloads.purchases(body)
 
 
-def _read_first(limit: int, body: bytes | None) -> list[Purchase]:
-    return [payloads.purchase(row) for row in _read_purchases(body)[:limit]]
-
-
-def _products_of(purchases: list[Purchase]) -> list[Endpoint[Any]]:
-    return of_products(product_ids(purchases))
+def _read_first(limit: int, body: bytes | None) -> list[int]:
+    return list(dict.fromkeys([row.product_id for row in _read_purchases(body)[:limit]]))
 
 
 def _itself(row: User) -> User:

@@ -99,7 +99,7 @@ class _ConnectionStack:
 
 
 class _Network(httpx.BaseTransport):
-    """httpx's requests and responses over httpcore's."""
+    """httpx's requests and responses over httpcore's; a request's extension `target` says what is asked for."""
 
     def __init__(self, connections: "httpcore.ConnectionPool | _ConnectionStack") -> None:
         self._connections = connections
@@ -109,10 +109,15 @@ class _Network(httpx.BaseTransport):
         response = self._connections.handle_request(
             httpcore.Request(
                 request.method,
-                httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+                httpcore.URL(
+                    scheme=url.raw_scheme,
+                    host=url.raw_host,
+                    port=url.port,
+                    target=request.extensions["target"],
+                ),
                 headers=request.headers.raw,
                 content=request.stream,
-                extensions=request.extensions,
+                extensions={"timeout": request.extensions["timeout"]},  # a proxy is asked for another target
             )
         )
         return httpx.Response(response.status, headers=response.headers, stream=_Stream(response.stream))
@@ -129,7 +134,7 @@ class _Stream(httpx.SyncByteStream):
         self._closed = closed
 
     def __iter__(self) -> Iterator[bytes]:
-        yield from self._stream
+        return iter(self._stream)
 
     def close(self) -> None:
         self._stream.close()

@@ -39,7 +39,7 @@ def test_a_username_is_one_segment_and_comes_back_as_it_was(username: str) -> No
     assert encoded.isascii()
     assert not set(encoded) & set("/?#\\ ;")
     assert encoded not in {"", ".", ".."}
-    for path in (endpoints.user(username).path, endpoints.recent_purchases(username, 5).path):
+    for path in (endpoints.user(username).path, endpoints.recently_bought(username, 5).path):
         url = httpx.URL("http://shop.example/a%20b/").copy_with(raw_path=b"/a%20b/" + path.encode("ascii"))
         split = urlsplit(str(url))
         segments = split.path.split("/")
@@ -58,7 +58,7 @@ def test_a_username_is_one_segment_and_comes_back_as_it_was(username: str) -> No
     ],
 )
 def test_what_cannot_be_one_segment_is_refused_before_any_request(username: str) -> None:
-    for make in (segment, endpoints.user, lambda name: endpoints.recent_purchases(name, 5)):
+    for make in (segment, endpoints.user, lambda name: endpoints.recently_bought(name, 5)):
         with pytest.raises(UsageError) as caught:
             make(username)
         assert caught.value.exit is ExitCode.USAGE
@@ -83,7 +83,7 @@ def test_the_longest_usernames() -> None:
 
 def test_paths() -> None:
     assert endpoints.user("Zoë K.").path == "users/Zo%C3%AB%20K."
-    assert endpoints.recent_purchases("ann", 5).path == "purchases/by_user/ann?limit=5"
+    assert endpoints.recently_bought("ann", 5).path == "purchases/by_user/ann?limit=5"
     assert endpoints.product(-3).path == "products/-3"
     assert endpoints.buyers(7).path == "purchases/by_product/7"
 
@@ -91,7 +91,7 @@ def test_paths() -> None:
 def test_a_404_means_missing() -> None:
     assert endpoints.user("ann").read(None) is None
     assert endpoints.product(7).read(None) is None
-    assert endpoints.recent_purchases("ann", 5).read(None) == []
+    assert endpoints.recently_bought("ann", 5).read(None) == []
     assert endpoints.buyers(7).read(None) == []
 
 
@@ -105,10 +105,8 @@ def test_bodies_become_values() -> None:
     second = b', {"id": 2, "username": "bob", "product_id": 8}'
     assert endpoints.user("ann").read(b'{"username": "Ann"}') == User("Ann")
     assert endpoints.product(7).read(b'{"product": {"id": 7}}') == Product(7)
-    assert endpoints.recent_purchases("ann", 2).read(body % (1, second)) == [Purchase("ann", 7, 0), Purchase("bob", 8)]
-    assert endpoints.recent_purchases("ann", 1).read(body % (1, second)) == [Purchase("ann", 7, 0)], (
-        "no more than asked"
-    )
+    assert endpoints.recently_bought("ann", 2).read(body % (1, second)) == [7, 8]
+    assert endpoints.recently_bought("ann", 1).read(body % (1, second)) == [7], "no more than asked"
     listed = endpoints.buyers(7)
     assert listed.row is not None
     rows = listed.read(body % (1, second))

@@ -88,6 +88,7 @@ class Routed(httpx.BaseTransport):
         self.mock = httpx.MockTransport(router.handler)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        request.url = request.url.copy_with(raw_path=request.extensions["target"])
         response = self.mock.handle_request(request)
         return httpx.Response(
             response.status_code, headers=response.headers, stream=Body(Streaming([response.content]))
