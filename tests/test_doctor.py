@@ -39,6 +39,7 @@ class Network(httpx.BaseTransport):
         self._server = server
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        request.url = request.url.copy_with(raw_path=request.extensions["target"])
         response = self._server(request)
         return httpx.Response(response.status_code, headers=response.headers, stream=httpx.ByteStream(response.content))
 
