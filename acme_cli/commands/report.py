@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +12,7 @@ from acme_cli.data_api import endpoints
 from acme_cli.data_api.client import DataApi
 from acme_cli.errors import AcmeError, ExitCode, UsageError
 from acme_cli.models import Head, Record
-from acme_cli.output.records import RENDER, Render
+from acme_cli.output.records import RENDER, Render, json
 from acme_cli.output.sanitise import visible
 from acme_cli.output.structured import DEFAULT_FIELDS, FIELDS
 from acme_cli.parts import join
@@ -145,9 +146,8 @@ class _Seen:
         """Warn once of all products that are bought but no longer known."""
         if self._gone:
             some = ", ".join(map(str, sorted(self._gone)[:5])) + (", …" if len(self._gone) > 5 else "")
-            run.warn_later(
-                f"{len(self._gone):,} products are in the purchases, but the data API knows nothing of them: {some}"
-            )
+            products = "1 product" if len(self._gone) == 1 else f"{len(self._gone):,} products"
+            run.warn_later(f"the data API knows nothing of {products} among the purchases: {some}")
 
     def _requests(self, api: DataApi) -> str:
         share = 100 * api.cached // api.answered if api.answered else 0
@@ -200,6 +200,8 @@ def _usernames(api: DataApi, names: Sequence[str]) -> tuple[Iterable[Sequence[st
 
 
 def _render(run: Run, format: str) -> Render:  # noqa: A002  the option's name
+    if format == "json":
+        return partial(json, indent=run.on_terminal())
     return {"table": _tables(run), "html": _html}.get(format) or RENDER[format]
 
 

@@ -23,12 +23,15 @@ def ndjson(records: Iterable[Record], _head: Callable[[], Head], fields: Sequenc
         yield to_json(_plain(record, fields))
 
 
-def json(records: Iterable[Record], head: Callable[[], Head], fields: Sequence[str]) -> Iterator[bytes]:
-    """Yield the document that the schema describes, on one line."""
+def json(
+    records: Iterable[Record], head: Callable[[], Head], fields: Sequence[str], *, indent: bool = False
+) -> Iterator[bytes]:
+    """Yield the document that the schema describes, on one line unless `indent`."""
     users = [msgspec.Raw(to_json(_plain(record, fields)).rstrip()) for record in records]
     made = head()
     data = {"oldest": format_date(made.oldest), "newest": format_date(made.newest), "outage": made.outage}
-    yield to_json({"version": VERSION, "made_at": format_date(made.made_at), "data": data, "users": users})
+    document = {"version": VERSION, "made_at": format_date(made.made_at), "data": data, "users": users}
+    yield to_json(document, indent=indent)
 
 
 def rows(name: str) -> Render:

@@ -285,7 +285,18 @@ def test_defaults_follow_the_terminal(report: Reporter, acme: "Acme") -> None:
     shown = acme.on_terminal("report", "ann", "bob", "--api-url", report.url, env={"NO_COLOR": "1"})
     assert "Popular purchases of ann" in shown.out
     assert "bob has no purchases." in shown.out
+    shown = acme.on_terminal("report", "ann", "--api-url", report.url, "--json")
+    assert shown.out.startswith('{\n  "version": 1,')
     assert acme("report", "ann", "--api-url", report.url, env={"ACME_FORMAT": "csv"}).out.startswith("username,")
+
+
+def test_products_that_are_gone_are_warned_of_once(report: Reporter, shop: "Shop") -> None:
+    del shop.products[4]
+    ran = report("ann", "u1", "--format", "ndjson")
+    assert ran.code == 0
+    (gone,) = [product for product in json.loads(ran.out.splitlines()[0])["products"] if product["id"] == 4]
+    assert (gone["face"], gone["price"], gone["size"]) == (None, None, None)
+    assert ran.err.count("acme: warning: the data API knows nothing of 1 product among the purchases: 4\n") == 1
 
 
 def test_options_that_popular_has(report: Reporter, acme: "Acme") -> None:
