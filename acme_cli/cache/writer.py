@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,10 @@ _SET = """
 INSERT INTO Cache (key, raw, store_time, mode, value) VALUES (?1, 1, ?2, 1, ?3)
 ON CONFLICT (key, raw) DO UPDATE SET store_time = ?2, mode = 1, filename = NULL, value = ?3
 """
+
+
+_SLICE = 0.1
+"""Seconds that SQLite waits for a lock before it is asked again: meanwhile it heeds no signal."""
 
 
 class _BytesDisk(diskcache.Disk):  # type: ignore[misc]  # it has no types
@@ -58,7 +62,7 @@ class Writer(diskcache.Cache):  # type: ignore[misc]  # it has no types
     def _con(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "con", None)
         if connection is None:
-            connection = connect(Path(self._directory) / diskcache.core.DBNAME, "rw", self._timeout)
+            connection = connect(Path(self._directory) / diskcache.core.DBNAME, "rw", _SLICE)
             connection.execute("PRAGMA synchronous = NORMAL")
             self._local.con = connection
             self._local.pid = os.getpid()
@@ -86,11 +90,19 @@ class Writer(diskcache.Cache):  # type: ignore[misc]  # it has no types
     @contextmanager
     def transact(self, retry: bool = False) -> Iterator[None]:
         """Make what is done inside one transaction. Raises sqlite3.Error, where diskcache says only Timeout."""
-        try:
-            with super().transact(retry=retry):
-                yield
-        except diskcache.Timeout as error:
-            raise error.__context__ or error from None
+        last = time.monotonic() + self._timeout
+        with ExitStack() as stack:
+            while True:
+                try:
+                    stack.enter_context(super().transact(retry=retry))
+                except diskcache.Timeout as timeout:
+                    error = timeout.__context__ or timeout
+                    is_busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+                    if not is_busy or time.monotonic() > last:
+                        raise error from None
+                else:
+                    break
+            yield
 
     def forget(self, key: str) -> None:
         """Delete one row. Raises sqlite3.Error."""
