@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from itertools import chain
+from unicodedata import normalize
 
 import msgspec
 
@@ -41,6 +42,15 @@ def sharers(record: Record, *, most: int = 5) -> list[tuple[str, int]]:
     Ties keep the order of first appearance. With two products or more, who bought only one of them shares too little.
     """
     counts = Counter(chain.from_iterable(product.recent for product in record.products))
-    del counts[record.username]
+    if record.username in counts:
+        del counts[record.username]
+    else:  # the API may spell the user otherwise than was typed
+        typed = _folded(record.username)
+        for name in [name for name in counts if _folded(name) == typed]:
+            del counts[name]
     least = min(2, len(record.products))
     return [(name, count) for name, count in counts.most_common(most) if count >= least]
+
+
+def _folded(name: str) -> str:
+    return normalize("NFC", name).casefold()

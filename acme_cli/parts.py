@@ -1,7 +1,9 @@
 """Parts of a report, as other runs wrote them, read back and joined."""
 
 import heapq
+import resource
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -9,6 +11,7 @@ import msgspec
 
 from .errors import UsageError
 from .models import Failure, PopularProduct, Record, parse_date
+from .values import shown
 
 
 class _Line(msgspec.Struct):
@@ -39,6 +42,7 @@ def join(files: Sequence[str], fields: Iterable[str]) -> Iterator[Record]:
     order, or leaves a user out or comes twice.
     """
     wanted = set(fields) | {"id"}
+    _allow_open_files(len(files))
     merged = heapq.merge(*(_read(file, wanted) for file in files), key=lambda found: found[1].index)
     for due, (place, record) in enumerate(merged):
         if record.index < due:
@@ -46,6 +50,15 @@ def join(files: Sequence[str], fields: Iterable[str]) -> Iterator[Record]:
         if record.index > due:
             raise UsageError(f"{place}: no part has the index {due}", "give all parts, each as it was written")
         yield record
+
+
+def _allow_open_files(count: int) -> None:
+    """Raise the number of files that this process may have open, since all parts are read at the same time."""
+    least = count + 64
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < least:
+        with suppress(ValueError):  # beyond what is allowed; opening says so
+            resource.setrlimit(resource.RLIMIT_NOFILE, (least, hard))
 
 
 def _read(file: str, wanted: set[str]) -> Iterator[tuple[str, Record]]:
@@ -57,7 +70,7 @@ def _read(file: str, wanted: set[str]) -> Iterator[tuple[str, Record]]:
         except _Lacking as error:
             hint = "make parts with --shard and without --fields: they hold all fields"
             raise UsageError(f"{place}: a product lacks {error}, which is needed here", hint) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError(
                 f"{place} is no record of a report: {error}", "parts are made with --format ndjson"
             ) from error
@@ -92,6 +105,8 @@ def _record(line: _Line, wanted: set[str]) -> Record:
             raise _Lacking(sorted(lacking)[0])
         known = msgspec.convert(sent, _Product)
         last = None if known.last_purchased is None else parse_date(known.last_purchased)
+        if last is None and known.last_purchased is not None:
+            raise ValueError(f"{shown(known.last_purchased)} is no date")
         products.append(
             PopularProduct(
                 rank=place,

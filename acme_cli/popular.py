@@ -51,8 +51,8 @@ def rankings(
     """Yield what `popular_purchases` returns or raises, for many users in their order, each as soon as it is known.
 
     The names come in batches; an empty one says that the next may take a while. `listed` says that all of them are
-    known to exist. What products have in common is asked for and counted once. Memory grows with the number of
-    products, not of users. Raises ApiError or ApiUnreachable once the API is dead and stored data does not help.
+    known to exist. What users' products have in common is asked for and counted once. Memory grows with the number of
+    products, not of users; so a name that comes again hundreds of users later is looked up again. Raises ApiError or ApiUnreachable once the API is dead and stored data does not help.
     """
     tallies: dict[int, Tally] = {}
     failed: dict[int, AcmeError] = {}
@@ -68,11 +68,12 @@ def rankings(
         for product_id, product, purchases in zip(new, answers, answers, strict=True):
             error = next((answer for answer in (product, purchases) if isinstance(answer, AcmeError)), None)
             if error is None:
-                tallies[product_id] = Tally(product_id, product, purchases, since=since)
+                tallies[product_id] = Tally(product_id, product, purchases, since=since, by_buyer=exclude_self)
             else:
                 failed[product_id] = error
-        api.drop(window.endpoints)
-        api.drop(details)
+        again = set() if coming is None else {endpoint.path for endpoint in coming.endpoints}
+        api.drop(endpoint for endpoint in window.endpoints if endpoint.path not in again)
+        api.drop(details, settled=True)
         for customer in window.customers:
             error = customer.error
             if failed and error is None:

@@ -14,7 +14,7 @@ def read_usernames(stream: int) -> Iterator[list[str]]:
     """Yield the names that come from a file descriptor, in batches; an empty one when no more are there for now.
 
     Blank lines and those that start with # are skipped, as is space around a name. Raises UsageError for a line that
-    cannot be a name, and for what cannot be read.
+    does not end, and for what cannot be read.
     """
     decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
     rest = ""
@@ -22,6 +22,7 @@ def read_usernames(stream: int) -> Iterator[list[str]]:
         try:
             if not select.select([stream], [], [], 0)[0]:
                 yield []
+                select.select([stream], [], [])  # since another program may have set it not to block
             received = os.read(stream, 2**16)
         except OSError as error:
             raise UsageError(f"the usernames cannot be read from stdin: {error.strerror}") from error

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "main": {"commands", "output", "errors"},
     "commands": {"report", "popular", "parts", "usernames", "output", "data_api", "cache", "settings", "values", *PURE},
     "report": {"popular", "data_api", *PURE},
-    "parts": {*PURE},
+    "parts": {"values", *PURE},
     "usernames": {"errors"},
     "popular": {"ranking", "data_api", *PURE},
     "output": {"insights", *PURE},

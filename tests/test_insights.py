@@ -91,3 +91,11 @@ def test_for_all_users(records: list[Record]) -> None:
         for name, count in shared:
             assert name != record.username
             assert count == sum(name in one.recent for one in record.products) >= min(2, len(record.products))
+
+
+def test_a_user_who_was_typed_otherwise_shares_nothing_with_himself() -> None:
+    products = [product(number, "Frannie79", "bob") for number in range(2)]
+    assert sharers(user("FRANNIE79", *products)) == [("bob", 2)]
+    assert sharers(user("Frannie79", *products)) == [("bob", 2)]
+    both = [product(number, "ann", "Ann") for number in range(2)]
+    assert sharers(user("ann", *both)) == [("Ann", 2)]

@@ -21,7 +21,7 @@ def rank(
     candidates: Iterable[Candidate], *, excluded: Collection[str] = (), since: int | None = None
 ) -> list[PopularProduct]:
     """Return the ranking of products with their purchases."""
-    tallies = [ranking.Tally(*candidate, since=since) for candidate in candidates]
+    tallies = [ranking.Tally(*candidate, since=since, by_buyer=bool(excluded)) for candidate in candidates]
     return ranking.rank(tallies, excluded=excluded)
 
 

@@ -41,8 +41,8 @@ _LARGE = 2**20
 """Bytes from which on a body is packed: that of a product with a million purchases would be copied five times on its
 way into the database, 40 MB each time; packed it is a fifth of that."""
 
-_LARGEST = 2**28
-"""Bytes of a body, unpacked: twice what the longest list takes that is read at all."""
+LARGEST_BODY = 2**28
+"""Bytes of a body that is unpacked again, so that a planted one cannot fill the memory."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Pages)
@@ -83,7 +83,7 @@ def from_bytes(key: str, stored: bytes) -> Entry:
 def _unpacked(key: str, body: memoryview) -> bytes:
     unpack = zlib.decompressobj()
     try:
-        unpacked = unpack.decompress(body, _LARGEST)
+        unpacked = unpack.decompress(body, LARGEST_BODY)
     except zlib.error as error:
         raise DamagedEntry(f"what is stored as {key!r} cannot be unpacked") from error
     if not unpack.eof:

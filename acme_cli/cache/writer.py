@@ -124,8 +124,9 @@ class Writer(diskcache.Cache):  # type: ignore[misc]  # it has no types
             (free,) = self._sql("PRAGMA freelist_count").fetchone()
             if (pages - free) * page_size <= size_limit:
                 return
+            # The larger the batch the more at a time: looking for 64 takes seconds for a batch of ten thousand.
             oldest = self._sql("SELECT rowid, key FROM Cache ORDER BY store_time LIMIT ?", (64 + len(kept),)).fetchall()
-            gone = [(rowid,) for rowid, key in oldest if key not in kept][:64]
+            gone = [(rowid,) for rowid, key in oldest if key not in kept][: max(64, len(kept) // 4)]
             if not gone:
                 return
             self._con.executemany("DELETE FROM Cache WHERE rowid = ?", gone)

@@ -23,9 +23,12 @@ from acme_cli.values import REPORT_FORMATS, parse_duration, shown
 from .options import CACHE, CONNECTION, FRESHNESS, OUTPUT, STREAMS, ranking, shared
 from .question import WITHOUT_FIELDS, question
 from .run import Run
+from .seen import Seen
 
 _STDIN = "-"
-_MOST_SHARDS = 100_000
+_MOST_SHARDS = 10_000
+_NOT_FOR_MERGE = ("limit", "since", "exclude_self", "refresh", "no_cache", "offline", "demo", "api_url")
+"""Options of the runs that make the parts."""
 
 
 @shared(ranking(REPORT_FORMATS, "table on a terminal, else ndjson"), OUTPUT, STREAMS, FRESHNESS, CONNECTION, CACHE)
@@ -69,7 +72,7 @@ def report(  # noqa: PLR0917  Typer calls it by keyword
         run.answer(files("acme_cli.output").joinpath("report.schema.json").read_bytes())
         return
     part = _part(shard)
-    _check(run, names or [], all_users=all_users, merge=merge, shard=shard)
+    _check(run, names or [], all_users=all_users, merge=merge, shard=shard, fail_fast=fail_fast)
     asked = question(run, default="table" if run.on_terminal() else "ndjson")
     try:
         patience = parse_duration(wait)
@@ -77,7 +80,7 @@ def report(  # noqa: PLR0917  Typer calls it by keyword
         raise UsageError(f"--wait: {error}", "give a duration such as 10m") from error
     fields = asked.fields or (DEFAULT_FIELDS if shard is None else tuple(FIELDS))
     render = _render(run, asked.format)
-    seen = _Seen()
+    seen = Seen()
     with run.writing(patience) as write:
         if merge:
             needed = FIELDS if asked.format in WITHOUT_FIELDS else fields
@@ -85,9 +88,10 @@ def report(  # noqa: PLR0917  Typer calls it by keyword
             for chunk in render(parts, lambda: Head(_now()), fields):
                 write(chunk)
         else:
-            with run.open_api(asked.settings, seen.progress) as api:
+            alone = asked.format != "ndjson" or not run.on_terminal()
+            with run.open_api(asked.settings, seen.progress, alone=alone) as api:
                 seen.api = api
-                usernames, seen.total = _usernames(api, names or [])
+                usernames, seen.total = _usernames(api, names or [], part)
                 counted = records(
                     api,
                     usernames,
@@ -106,61 +110,11 @@ def report(  # noqa: PLR0917  Typer calls it by keyword
         raise typer.Exit(ExitCode.SOME_USERS_FAILED)
 
 
-class _Seen:
-    """What has gone by of a report, and how that is told."""
-
-    def __init__(self) -> None:
-        self.api: DataApi | None = None
-        self.total: int | None = None
-        self.users = self.failed = 0
-        self._gone: set[int] = set()
-        self._started = time.monotonic()
-
-    def watch(self, coming: Iterable[Record]) -> Iterator[Record]:
-        """Yield the records, and note what they are."""
-        for record in coming:
-            self.users += 1
-            self.failed += record.error is not None
-            self._gone.update(product.id for product in record.products if product.gone)
-            yield record
-            if self.api is not None and self.api.tick is not None:
-                self.api.tick(self.api.requests, self.api.requests)
-
-    def progress(self) -> str:
-        """Return how far things are: users, requests, the cache's share, and the time left where that is known."""
-        assert self.api is not None
-        of_all = "" if self.total is None else f" of {self.total:,}"
-        says = f"{self.users:,}{of_all} users, {self._requests(self.api)}"
-        if not self.total or not self.users:
-            return says
-        left = (time.monotonic() - self._started) / self.users * (self.total - self.users)
-        return f"{says}, {left:.0f} s left"
-
-    def summary(self) -> str:
-        """Return it all in one line."""
-        requests = "" if self.api is None else f", {self._requests(self.api)}"
-        seconds = time.monotonic() - self._started
-        return f"{self.users:,} users, {self.failed:,} failed{requests}, {seconds:.0f} s"
-
-    def warn_of_gone(self, run: Run) -> None:
-        """Warn once of all products that are bought but no longer known."""
-        if self._gone:
-            some = ", ".join(map(str, sorted(self._gone)[:5])) + (", …" if len(self._gone) > 5 else "")
-            products = "1 product" if len(self._gone) == 1 else f"{len(self._gone):,} products"
-            run.warn_later(f"the data API knows nothing of {products} among the purchases: {some}")
-
-    def _requests(self, api: DataApi) -> str:
-        share = 100 * api.cached // api.answered if api.answered else 0
-        return f"{api.requests:,} requests, {share}% cached"
-
-
-def _check(run: Run, names: Sequence[str], *, all_users: bool, merge: bool, shard: str | None) -> None:
+def _check(run: Run, names: Sequence[str], *, all_users: bool, merge: bool, shard: str | None, fail_fast: bool) -> None:
     """Raise UsageError for what contradicts itself."""
     if merge:
-        meaningless = [
-            f"--{name.replace('_', '-')}" for name in ("limit", "since", "exclude_self") if run.options[name]
-        ]
-        meaningless += ["--all"] * all_users + ["--shard"] * (shard is not None)
+        meaningless = [f"--{name.replace('_', '-')}" for name in _NOT_FOR_MERGE if run.options[name]]
+        meaningless += ["--all"] * all_users + ["--shard"] * (shard is not None) + ["--fail-fast"] * fail_fast
         if meaningless:
             raise UsageError(f"{meaningless[0]} has no meaning with --merge", "it is for the runs that make the parts")
         if not names:
@@ -183,20 +137,21 @@ def _part(shard: str | None) -> Shard:
     return Shard(int(number), int(count))
 
 
-def _usernames(api: DataApi, names: Sequence[str]) -> tuple[Iterable[Sequence[str]], int | None]:
-    """Return the users in batches, and how many they are if that is known; without names, all that the API lists."""
+def _usernames(api: DataApi, names: Sequence[str], part: Shard) -> tuple[Iterable[Sequence[str]], int | None]:
+    """Return the users in batches, and how many are in the part if that is known; without names, all there are."""
     if names == [_STDIN]:
         if sys.stdin is None:
             raise UsageError("stdin is closed, so no usernames can be read from it")
         return read_usernames(0), None
     if names:
-        return [names], len(names)
+        return [names], sum(map(part.holds, names))
     listed = endpoints.users()
     (users,) = api.gather([listed])
     api.drop([listed])
     if isinstance(users, AcmeError):
         raise users
-    return [[user.username for user in users]], len(users)
+    everyone = [user.username for user in users]
+    return [everyone], sum(map(part.holds, everyone))
 
 
 def _render(run: Run, format: str) -> Render:  # noqa: A002  the option's name

@@ -113,11 +113,13 @@ class Run:
         return self.on_terminal() and self.environ.get("TERM") not in {"dumb", "unknown"}
 
     @contextmanager
-    def open_api(self, settings: Settings, says: Callable[[], str] | None = None) -> "Iterator[DataApi]":
+    def open_api(
+        self, settings: Settings, says: Callable[[], str] | None = None, *, alone: bool = True
+    ) -> "Iterator[DataApi]":
         """Give the data API, and afterwards say on stderr what is to be known about its answers.
 
-        `says` tells how far things are; without it, the requests do. Raises UsageError if no API is configured, or
-        the options contradict each other.
+        `says` tells how far things are; without it, the requests do. That is not shown unless it is `alone` on the
+        terminal. Raises UsageError if no API is configured, or the options contradict each other.
         """
         from acme_cli.cache.freshness import Policy
         from acme_cli.cache.store import Guarded
@@ -143,7 +145,7 @@ class Run:
             observe=print_request if self.verbose else None,
         )
         try:
-            with progress(not self.quiet and not self.verbose and _is_terminal(2)) as show, api:
+            with progress(alone and not self.quiet and not self.verbose and _is_terminal(2)) as show, api:
                 api.tick = lambda done, total: show(says() if says else f"{done} of {total} requests")
                 yield api
         finally:

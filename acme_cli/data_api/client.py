@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
-from acme_cli.cache.entry import Body, DamagedEntry, Entry, Pages, encode_pages, from_bytes, to_bytes
+from acme_cli.cache.entry import LARGEST_BODY, Body, DamagedEntry, Entry, Pages, encode_pages, from_bytes, to_bytes
 from acme_cli.cache.freshness import Policy, Standing, standing
 from acme_cli.cache.store import Guarded
 from acme_cli.errors import AcmeError, ApiError, OfflineMiss, PayloadError
@@ -29,6 +29,9 @@ _CAP_KEPT_FOR = 7 * 24 * 3600.0
 _TICK = 0.1
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.002, 0.05
 """Seconds between looks into the cache for what another process is fetching."""
+
+_MOST_AT_ONCE = 512
+"""Endpoints that are fetched before others who wait for them get to see any."""
 
 Observer = Callable[[str, "Response | AcmeError"], None]
 """Told the path of each request and what came of it."""
@@ -116,6 +119,7 @@ class DataApi:
         self._transport: Transport | None = None
         self._pool: Pool[_Job, Response | AcmeError] | None = None
         self._answers: dict[str, _Answer] = {}
+        self._settled: set[str] = set()
         self._cap = LimitCap()
         self._cap_path = f"limit-cap?limit={page_size}"
         self.requests = 0
@@ -150,15 +154,15 @@ class DataApi:
         """
         stored: dict[str, _Stored] = {}
         missing = self._not_stored([*endpoints, *ahead], stored)
-        missing += self._not_stored(
-            [
-                next_one
-                for endpoint in missing
-                if endpoint.leads_to is not None and endpoint.path in stored
-                for next_one in endpoint.leads_to(stored[endpoint.path].value)
-            ],
-            stored,
-        )
+        asked = {endpoint.path for endpoint in missing}
+        led_to = [
+            next_one
+            for endpoint in missing
+            if endpoint.leads_to is not None and endpoint.path in stored
+            for next_one in endpoint.leads_to(stored[endpoint.path].value)
+            if next_one.path not in asked and next_one.path not in self._settled
+        ]
+        missing += self._not_stored(led_to, stored)
         if self._policy.ttl and not self._policy.refresh:
             self._fetch_once(missing, stored)
         elif missing:
@@ -171,10 +175,15 @@ class DataApi:
             self.newest = max(times) if self.newest is None else max(self.newest, *times)
         return [answer.value for answer in answers]
 
-    def drop(self, endpoints: Iterable[Endpoint[Any]]) -> None:
-        """Let go of these answers, so that memory does not grow with what was asked."""
+    def drop(self, endpoints: Iterable[Endpoint[Any]], *, settled: bool = False) -> None:
+        """Let go of these answers, so that memory does not grow with what was asked.
+
+        What is `settled` will not be gathered again, so nothing leads to it any more.
+        """
         for endpoint in endpoints:
             self._answers.pop(endpoint.path, None)
+            if settled:
+                self._settled.add(endpoint.path)
 
     def forget(self, endpoint: Endpoint[Any]) -> None:
         """Remove what is stored of the endpoint."""
@@ -240,18 +249,33 @@ class DataApi:
         pause = _SHORTEST_PAUSE
         waiting = list(endpoints)
         while waiting:
-            mine = {endpoint.path for endpoint in waiting if self._is_mine(endpoint, began, last)}
-            stored |= self._load(waiting)  # once more: it may have been stored just before it became ours
+            tried, mine = self._take(waiting, began, last)
+            stored |= self._load(tried)  # once more: it may have been stored just before it became ours
             now = self._clock()
-            waiting = [one for one in waiting if not self._answer_stored(one, stored.get(one.path), now)]
-            missing = [endpoint for endpoint in waiting if endpoint.path in mine]
+            settled = {one.path for one in tried if self._answer_stored(one, stored.get(one.path), now)}
+            missing = [endpoint for endpoint in mine if endpoint.path not in settled]
             self._store.release(self._fetch(missing, stored) if missing else ())
-            waiting = [endpoint for endpoint in waiting if endpoint.path not in mine]
-            if waiting and not missing:
+            done = settled | {endpoint.path for endpoint in mine}
+            waiting = [endpoint for endpoint in waiting if endpoint.path not in done]
+            if waiting and not done:
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
                 if self.tick is not None:
                     self.tick(self.requests, self.requests + len(waiting))
+
+    def _take(
+        self, waiting: Iterable[Endpoint[Any]], began: float, last: float
+    ) -> tuple[list[Endpoint[Any]], list[Endpoint[Any]]]:
+        """Return the endpoints that were tried, and those that are now ours to fetch: few enough to wait for."""
+        tried: list[Endpoint[Any]] = []
+        mine: list[Endpoint[Any]] = []
+        for endpoint in waiting:
+            tried.append(endpoint)
+            if self._is_mine(endpoint, began, last):
+                mine.append(endpoint)
+                if len(mine) == _MOST_AT_ONCE:
+                    break
+        return tried, mine
 
     def _is_mine(self, endpoint: Endpoint[Any], began: float, last: float) -> bool:
         key = self._key(endpoint.path)
@@ -285,8 +309,8 @@ class DataApi:
                     self.forget(endpoint)
             else:
                 answer = _Answer(outcome.value, now)
-                if self._store.in_use:
-                    keep(endpoint.path, encode_pages(outcome.pages), msgspec.json.encode(outcome.value))
+                if self._store.in_use and len(body := msgspec.json.encode(outcome.value)) <= LARGEST_BODY:
+                    keep(endpoint.path, encode_pages(outcome.pages), body)
             self._answers[endpoint.path] = answer
         if self._cap.remembered() != cap_before:
             keep(self._cap_path, b"", self._cap.remembered())

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from acme_cli.errors import UsageError
+from acme_cli.errors import PayloadError, UsageError
 from acme_cli.models import Product, Purchase, User
 
 from . import payloads
@@ -47,26 +47,17 @@ _product: msgspec.json.Decoder[Product | None] = msgspec.json.Decoder(Product | 
 _purchases: msgspec.json.Decoder[list[Purchase]] = msgspec.json.Decoder(list[Purchase])
 
 
-def user(username: str) -> Endpoint[User | None]:
-    """The user, or None if there is none (which is never remembered). Raises UsageError for an unusable name."""
-    return of_user(username, 1)[0]
-
-
 def users() -> Endpoint[list[User]]:
     """Every user, over all pages, in the API's order."""
     return Endpoint("users", _read_users, _users, row=_itself)
 
 
-def recently_bought(username: str, limit: int) -> Endpoint[list[int]]:
-    """The products of the user's recent purchases, newest first by the server's word, each at its first place.
-
-    One request; an unknown user has bought none.
-    """
-    return of_user(username, limit)[1]
-
-
 def of_user(username: str, limit: int) -> tuple[Endpoint[User | None], Endpoint[list[int]]]:
-    """For a user, who that is and what was bought recently. Raises UsageError for an unusable name."""
+    """For a user, who that is, and the products of the recent purchases. Raises UsageError for an unusable name.
+
+    Who that is is None if there is no such user, which is never remembered. The products are asked for in one request,
+    stand newest first by the server's word, each at its first place, and are none for an unknown user.
+    """
     name = segment(username)
     path = f"purchases/by_user/{name}?limit={limit}"
     return (
@@ -116,7 +107,9 @@ def _read_user(body: bytes | None) -> User | None:
 
 
 def _read_users(body: bytes | None) -> list[User]:
-    return [] if body is None else payloads.users(body)
+    if body is None:
+        raise PayloadError("there is no list of users (404)")
+    return payloads.users(body)
 
 
 def _read_product(body: bytes | None) -> Product | None:

@@ -32,7 +32,7 @@ Listing = Generator[list[Page], Sequence[Sequence[Row]], list[Kept]]
 """Yields pages to ask for, is sent their rows, and returns what is kept of all of them."""
 
 _SIXTY_BITS = 2**60 - 1
-_encode = msgspec.msgpack.Encoder().encode
+_encode = msgspec.json.Encoder().encode  # unlike msgpack's it takes integers of any size
 
 
 class LimitCap(msgspec.Struct):

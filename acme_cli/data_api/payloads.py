@@ -51,6 +51,14 @@ class _Users(msgspec.Struct):
     users: list[User]
 
 
+class _PurchasesUnread(msgspec.Struct):
+    purchases: list[msgspec.Raw]
+
+
+class _UsersUnread(msgspec.Struct):
+    users: list[msgspec.Raw]
+
+
 class _Products(msgspec.Struct):
     products: list[Product]
 
@@ -64,8 +72,8 @@ _ENVELOPES = {
 
 _EMPTY = re.compile(rb"\s*\{\s*\}\s*")
 _NOTHING = re.compile(rb"null|\{\s*\}")
-_MOST_OBJECTS = 100_000
-"""In one page: ten times what can be asked for. The rows of one that is larger would take more than its body may."""
+_MOST_ROWS = 100_000
+"""In one page: ten times what can be asked for."""
 
 
 def purchases(body: bytes) -> list[PurchaseRow]:
@@ -75,8 +83,7 @@ def purchases(body: bytes) -> list[PurchaseRow]:
     """
     if _EMPTY.fullmatch(body):
         return []
-    if body.count(b"{") > _MOST_OBJECTS:
-        raise PayloadError(f"$.purchases has over {_MOST_OBJECTS:,} rows, which nobody asked for")
+    _check_length(body, _PurchasesUnread, "purchases")
     rows = []
     for index, wire in enumerate(_decode(_purchases.decode, body).purchases):
         product_id = wire.camel if wire.snake is UNSET else wire.snake
@@ -87,6 +94,16 @@ def purchases(body: bytes) -> list[PurchaseRow]:
     return rows
 
 
+def _check_length(body: bytes, unread: type[Any], name: str) -> None:
+    """Raise PayloadError for a page of so many rows that reading them would take more memory than a response may."""
+    # There are no more rows than braces; so rows are counted only where there might be too many.
+    if (
+        body.count(b"{") > _MOST_ROWS
+        and len(getattr(_decode(msgspec.json.Decoder(unread).decode, body), name)) > _MOST_ROWS
+    ):
+        raise PayloadError(f"$.{name} has over {_MOST_ROWS:,} rows, which nobody asked for")
+
+
 def purchase(row: PurchaseRow) -> Purchase:
     """Return the canonical form of a row; an unreadable date counts as missing."""
     date = None if row.date is None else parse_date(row.date)
@@ -95,6 +112,7 @@ def purchase(row: PurchaseRow) -> Purchase:
 
 def users(body: bytes) -> list[User]:
     """Return the rows of a list of users. Raises PayloadError."""
+    _check_length(body, _UsersUnread, "users")
     return _decode(msgspec.json.Decoder(_Users).decode, body).users
 
 

@@ -6,6 +6,7 @@ import os
 import stat
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,7 +26,7 @@ _HINTS = {
 
 
 _LONGEST_NAME = 50
-"""Characters of the target's name in a name beside it: at most 200 bytes, which leaves room for the rest in 255."""
+"""Characters of the target's name in one beside it: at most 200 bytes, which leaves room for the rest in 255."""
 
 
 def write_file(path: str, data: bytes) -> None:
@@ -90,11 +91,11 @@ def locked(path: str, wait: float) -> Iterator[None]:
     """
     with _told_as_output_error(path):
         old = _existing(path)
-    if old is not None and not stat.S_ISREG(old.st_mode):
+    if old is not None and (not stat.S_ISREG(old.st_mode) or _standard_stream(old)):
         yield
         return
     target = Path(os.path.realpath(path))
-    lock = target.with_name(f".{target.name[:_LONGEST_NAME]}.acme.lock")
+    lock = _beside(target, ".acme.lock")
     last = time.monotonic() + wait
     while (fd := _lock(path, lock)) is None:
         if time.monotonic() >= last:
@@ -111,19 +112,28 @@ def locked(path: str, wait: float) -> Iterator[None]:
 
 def _lock(path: str, lock: Path) -> int | None:
     """Return the lock file, open and locked, or None if another process has it."""
-    with _told_as_output_error(path):
-        fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    while True:
+        with _told_as_output_error(path):
+            # Only for reading, since another user may have left it.
+            fd = os.open(lock, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            return None
+        except OSError:  # some file systems have no locks
+            return fd
         if _is_at(fd, lock):
             return fd
-    except BlockingIOError:
-        pass
-    except BaseException:
-        os.close(fd)
-        raise
-    os.close(fd)
-    return None
+        os.close(fd)  # whoever had it has removed it
+
+
+def _beside(target: Path, ending: str) -> Path:
+    """Return the name of a hidden file of ours beside the target: another one for each target."""
+    name = target.name
+    if len(name) > _LONGEST_NAME:
+        name = f"{name[:_LONGEST_NAME]}-{zlib.crc32(os.fsencode(name)):08x}"
+    return target.with_name(f".{name}{ending}")
 
 
 @contextmanager
@@ -174,7 +184,7 @@ def _temporary(target: Path, mode: int) -> tuple[Path, int]:
 
     Whoever writes one holds a lock on it, which the kernel frees when the process is gone.
     """
-    start, end = f".{target.name[:_LONGEST_NAME]}.acme-", ".tmp"
+    start, end = _beside(target, ".acme-").name, ".tmp"
     left: list[str] = []
     with suppress(OSError), os.scandir(target.parent) as items:
         left = [item.path for item in items if item.name.startswith(start) and item.name.endswith(end)]
@@ -189,9 +199,14 @@ def _temporary(target: Path, mode: int) -> tuple[Path, int]:
     while True:
         temporary = target.with_name(f"{start}{os.urandom(8).hex()}{end}")
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with suppress(OSError):  # some file systems have no locks
+        try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if _is_at(fd, temporary):
+            ours = _is_at(fd, temporary)
+        except BlockingIOError:
+            ours = False
+        except OSError:  # some file systems have no locks
+            ours = True
+        if ours:
             return temporary, fd
         os.close(fd)  # another run took it for abandoned before it was locked
 

@@ -137,7 +137,7 @@ def world() -> World:
     return World()
 
 
-ANN = endpoints.user("ann")
+ANN = endpoints.of_user("ann", 5)[0]
 
 
 def test_answers_come_in_the_order_asked_and_failures_are_values(world: World) -> None:
@@ -152,8 +152,8 @@ def test_answers_come_in_the_order_asked_and_failures_are_values(world: World) -
                 endpoints.product(2),
                 endpoints.product(3),
                 endpoints.buyers(1),
-                endpoints.recently_bought("ann", 5),
-                endpoints.user("nobody"),
+                endpoints.of_user("ann", 5)[1],
+                endpoints.of_user("nobody", 5)[0],
             ]
         )
     assert user == User("ann", "a@x")
@@ -172,7 +172,7 @@ def test_answers_come_in_the_order_asked_and_failures_are_values(world: World) -
 
 def test_no_request_is_made_twice(world: World) -> None:
     with world.run() as api:
-        first = api.gather([ANN, endpoints.product(1), ANN, endpoints.user("ann")])
+        first = api.gather([ANN, endpoints.product(1), ANN, endpoints.of_user("ann", 5)[0]])
         assert api.gather([endpoints.product(1), ANN]) == [first[1], first[0]]
         assert api.gather([]) == []
     assert sorted(world.shop.paths) == ["products/1", "users/ann"]
@@ -194,7 +194,7 @@ def test_a_fresh_answer_needs_no_connection(world: World) -> None:
         endpoints.product(1),
         endpoints.product(99),
         endpoints.buyers(7),
-        endpoints.recently_bought("ann", 5),
+        endpoints.of_user("ann", 5)[1],
     ]
     first = world.ask(*asked)
     world.clock.now += TTL - 1
@@ -207,13 +207,13 @@ def test_a_fresh_answer_needs_no_connection(world: World) -> None:
 
 
 def test_that_a_user_is_missing_is_never_remembered(world: World) -> None:
-    assert world.ask(endpoints.user("bob")) == [None]
+    assert world.ask(endpoints.of_user("bob", 5)[0]) == [None]
     world.shop.users["bob"] = "b@x"
-    assert world.ask(endpoints.user("bob")) == [User("bob", "b@x")]
+    assert world.ask(endpoints.of_user("bob", 5)[0]) == [User("bob", "b@x")]
     del world.shop.users["bob"]
     world.clock.now += TTL
-    assert world.ask(endpoints.user("bob")) == [None]
-    (offline,) = world.ask(endpoints.user("bob"), policy=Policy(TTL, MAX_STALE, offline=True))
+    assert world.ask(endpoints.of_user("bob", 5)[0]) == [None]
+    (offline,) = world.ask(endpoints.of_user("bob", 5)[0], policy=Policy(TTL, MAX_STALE, offline=True))
     assert isinstance(offline, OfflineMiss)
 
 

@@ -39,7 +39,7 @@ def test_a_username_is_one_segment_and_comes_back_as_it_was(username: str) -> No
     assert encoded.isascii()
     assert not set(encoded) & set("/?#\\ ;")
     assert encoded not in {"", ".", ".."}
-    for path in (endpoints.user(username).path, endpoints.recently_bought(username, 5).path):
+    for path in (endpoints.of_user(username, 5)[0].path, endpoints.of_user(username, 5)[1].path):
         url = httpx.URL("http://shop.example/a%20b/").copy_with(raw_path=b"/a%20b/" + path.encode("ascii"))
         split = urlsplit(str(url))
         segments = split.path.split("/")
@@ -58,7 +58,7 @@ def test_a_username_is_one_segment_and_comes_back_as_it_was(username: str) -> No
     ],
 )
 def test_what_cannot_be_one_segment_is_refused_before_any_request(username: str) -> None:
-    for make in (segment, endpoints.user, lambda name: endpoints.recently_bought(name, 5)):
+    for make in (segment, lambda name: endpoints.of_user(name, 5)):
         with pytest.raises(UsageError) as caught:
             make(username)
         assert caught.value.exit is ExitCode.USAGE
@@ -82,31 +82,31 @@ def test_the_longest_usernames() -> None:
 
 
 def test_paths() -> None:
-    assert endpoints.user("Zoë K.").path == "users/Zo%C3%AB%20K."
-    assert endpoints.recently_bought("ann", 5).path == "purchases/by_user/ann?limit=5"
+    assert endpoints.of_user("Zoë K.", 5)[0].path == "users/Zo%C3%AB%20K."
+    assert endpoints.of_user("ann", 5)[1].path == "purchases/by_user/ann?limit=5"
     assert endpoints.product(-3).path == "products/-3"
     assert endpoints.buyers(7).path == "purchases/by_product/7"
 
 
 def test_a_404_means_missing() -> None:
-    assert endpoints.user("ann").read(None) is None
+    assert endpoints.of_user("ann", 5)[0].read(None) is None
     assert endpoints.product(7).read(None) is None
-    assert endpoints.recently_bought("ann", 5).read(None) == []
+    assert endpoints.of_user("ann", 5)[1].read(None) == []
     assert endpoints.buyers(7).read(None) == []
 
 
 def test_that_a_user_is_missing_is_never_remembered() -> None:
-    assert not endpoints.user("ann").keep_missing
+    assert not endpoints.of_user("ann", 5)[0].keep_missing
     assert endpoints.product(7).keep_missing
 
 
 def test_bodies_become_values() -> None:
     body = b'{"purchases": [{"id": %d, "username": "ann", "product_id": 7, "date": "1970-01-01"}%s]}'
     second = b', {"id": 2, "username": "bob", "product_id": 8}'
-    assert endpoints.user("ann").read(b'{"username": "Ann"}') == User("Ann")
+    assert endpoints.of_user("ann", 5)[0].read(b'{"username": "Ann"}') == User("Ann")
     assert endpoints.product(7).read(b'{"product": {"id": 7}}') == Product(7)
-    assert endpoints.recently_bought("ann", 2).read(body % (1, second)) == [7, 8]
-    assert endpoints.recently_bought("ann", 1).read(body % (1, second)) == [7], "no more than asked"
+    assert endpoints.of_user("ann", 2)[1].read(body % (1, second)) == [7, 8]
+    assert endpoints.of_user("ann", 1)[1].read(body % (1, second)) == [7], "no more than asked"
     listed = endpoints.buyers(7)
     assert listed.row is not None
     rows = listed.read(body % (1, second))

@@ -243,7 +243,7 @@ def canonical(reader: Callable[[bytes], object], body: bytes) -> None:
         value = [payloads.purchase(row) for row in value]
         assert endpoints.buyers(1).canonical.decode(msgspec.json.encode(value)) == value
     elif reader is payloads.user:
-        assert endpoints.user("ann").canonical.decode(msgspec.json.encode(value)) == value
+        assert endpoints.of_user("ann", 5)[0].canonical.decode(msgspec.json.encode(value)) == value
     else:
         assert endpoints.product(1).canonical.decode(msgspec.json.encode(value)) == value
 

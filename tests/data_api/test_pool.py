@@ -24,19 +24,23 @@ def test_each_outcome_comes_with_its_job() -> None:
 
 
 def test_no_more_threads_than_jobs_and_never_more_than_its_size() -> None:
+    names: set[str] = set()
     together = threading.Barrier(3)
 
     def work(job: int) -> int:
-        together.wait(20)
-        return threading.active_count()
+        names.add(threading.current_thread().name)
+        if job:
+            together.wait(20)
+        return job
 
-    before = threading.active_count()
     pool: Pool[int, int] = Pool(3, work)
     pool.submit(0)
-    assert threading.active_count() == before + 1
-    for job in range(1, 6):
+    assert taken(pool, 1) == {0: 0}
+    assert names == {"acme-1"}
+    for job in range(1, 7):
         pool.submit(job)
-    assert set(taken(pool, 6).values()) == {before + 3}
+    assert len(taken(pool, 6)) == 6
+    assert names == {"acme-1", "acme-2", "acme-3"}
     pool.close()
 
 

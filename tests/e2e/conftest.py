@@ -90,13 +90,13 @@ class Acme:
     def on_terminal(
         self, *arguments: Argument, env: dict[str, str] | None = None, columns: int = 80, stream: str = "stdout"
     ) -> Ran:
-        """Run with `stream` on a terminal so wide; the other one is a pipe."""
+        """Run with `stream` (or both) on a terminal so wide; the other one is a pipe."""
         parent, child = pty.openpty()
         termios.tcsetwinsize(child, (24, columns))
         attributes = termios.tcgetattr(child)
         attributes[1] &= ~termios.OPOST  # bytes as they are written, without CR before LF
         termios.tcsetattr(child, termios.TCSANOW, attributes)
-        options = {stream: child}
+        options = dict.fromkeys(("stdout", "stderr") if stream == "both" else (stream,), child)
         with self.start(*arguments, env={"TERM": "xterm-256color"} | (env or {}), **options) as process:
             os.close(child)
             seen = bytearray()
@@ -105,7 +105,7 @@ class Acme:
                     seen += chunk
             out, err = process.communicate(timeout=TIMEOUT)
         os.close(parent)
-        return Ran(process.returncode, out or bytes(seen), (err or b"" if stream == "stdout" else bytes(seen)).decode())
+        return Ran(process.returncode, out or bytes(seen), (bytes(seen) if stream == "stderr" else err or b"").decode())
 
 
 @pytest.fixture

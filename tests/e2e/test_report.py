@@ -99,6 +99,44 @@ def test_all_users_that_are_listed(report: Reporter, shop: "Shop") -> None:
     ]
 
 
+def test_a_wrong_base_url_is_no_empty_report(report: Reporter, acme: "Acme") -> None:
+    (acme.folder / "out").write_text("old")
+    for _ in range(2):
+        ran = acme("report", "--all", "--api-url", f"{report.url}wrong/", "-o", "out", "-q")
+        assert ran.code == 4
+        assert "users" in ran.err
+        assert "acme doctor" in ran.err
+    assert (acme.folder / "out").read_text() == "old"
+
+
+@pytest.mark.parametrize("options", [["--refresh"], ["--ttl", "0"], ["--no-cache"], ["--ttl", "1h"]])
+def test_no_request_is_made_twice_whatever_is_stored(report: Reporter, shop: "Shop", options: list[str]) -> None:
+    """Old lists lead to products that other users, in this window or the next, ask for as well."""
+    names = ["ann", *(f"u{number}" for number in range(40)), "u39"]
+    report(*names)
+    shop.by_user["u3"] = [{"id": 77, "username": "u3", "product_id": 1}, *shop.by_user["u3"]]
+    shop.by_user["u30"] = []
+    shop.log.clear()
+    report(*names, *options)
+    repeated = [path for path, times in Counter(shop.paths()).items() if times > 1]
+    assert repeated == []
+
+
+def test_the_same_user_again_and_again_is_asked_for_once(report: Reporter, shop: "Shop") -> None:
+    for name in ("ann", "nobody"):
+        shop.log.clear()
+        ran = report("-", "--no-cache", "--format", "ndjson", "-q", names=f"{name}\n".encode() * 40)
+        assert len(ran.out.splitlines()) == 40
+        assert shop.paths().count(f"users/{name}") == 1
+
+
+def test_ids_may_be_as_large_as_they_like(report: Reporter, shop: "Shop", acme: "Acme") -> None:
+    for place, row in enumerate(shop.by_product[3]):
+        row["id"] = 10**23 + place
+    assert acme("popular", "ann", "--json", "--api-url", report.url).code == 0
+    assert [record["error"] for record in report.lines("ann", "u1")] == [None, None]
+
+
 def test_names_from_stdin(report: Reporter) -> None:
     names = b"\xef\xbb\xbfann\r\n\n  # a comment\n  bob \n#ann\nnobody with spaces\n\xff\nu1"
     ran = report("-", "--format", "ndjson", names=names)
@@ -120,6 +158,30 @@ def test_a_line_is_written_as_soon_as_its_turn_comes(report: Reporter, acme: "Ac
         process.stdin.close()
         assert process.stdout.read() == b""
         assert process.wait() == 0
+
+
+def test_a_pipe_that_is_set_not_to_block(report: Reporter, acme: "Acme") -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    with acme.start("report", "-", "--format", "ndjson", "--api-url", report.url, stdin=reader) as process:
+        os.close(reader)
+        assert process.stdout is not None
+        os.write(writer, b"ann\n")
+        assert json.loads(process.stdout.readline())["username"] == "ann"
+        os.write(writer, b"bob\n")
+        assert json.loads(process.stdout.readline())["username"] == "bob"
+        os.close(writer)
+        assert process.wait(20) == 0
+
+
+def test_ndjson_on_a_terminal_is_not_mixed_with_progress(report: Reporter, shop: "Shop", acme: "Acme") -> None:
+    shop.latency = lambda path: 0.05
+    names = [f"u{number}" for number in range(20)]
+    shown = acme.on_terminal(
+        "report", *names, "--format", "ndjson", "--concurrency", "2", "--api-url", report.url, stream="both"
+    )
+    assert len([json.loads(line) for line in shown.out.splitlines() if line.startswith("{")]) == 20
+    assert "\x1b[?25l" not in shown.out
 
 
 def test_who_fails_is_in_the_document_and_stops_nobody(report: Reporter, shop: "Shop") -> None:
@@ -249,6 +311,7 @@ def test_what_is_no_part_or_not_all_of_them(report: Reporter, acme: "Acme") -> N
         report("ann", "bob", "u1", "u2", "u3", "--shard", f"{number}/2", "--format", "ndjson", "-o", f"p{number}")
     (acme.folder / "plain").write_text(report("ann", "--format", "ndjson").out)
     (acme.folder / "bad").write_text("{}\n")
+    (acme.folder / "deep").write_text('{"index":0,"x":' + "[" * 100_000 + "]" * 100_000 + "}\n")
     lines = (acme.folder / "p1").read_text().splitlines(keepends=True)
     (acme.folder / "turned").write_text("".join(reversed(lines)))
     for arguments, said in (
@@ -257,7 +320,9 @@ def test_what_is_no_part_or_not_all_of_them(report: Reporter, acme: "Acme") -> N
         (["turned", "p2"], "no part has the index"),
         (["turned"], "no part has the index"),
         (["bad"], "bad: line 1 is no record"),
+        (["deep"], "deep: line 1 is no record"),
         (["missing"], "missing cannot be read"),
+        (["p1", "p2", "--refresh"], "--refresh"),
         (["plain", "--format", "html"], "lacks buyers"),
         (["p1", "p2", "--since", "3d"], "--since"),
         ([], "no parts"),

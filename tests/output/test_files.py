@@ -1,5 +1,7 @@
 """The lock on a file of `-o`: one run at a time, and nothing left behind."""
 
+import errno
+import fcntl
 import subprocess
 import sys
 import time
@@ -84,3 +86,38 @@ def test_what_is_written_in_parts_appears_at_once(tmp_path: Path) -> None:
         assert path.read_bytes() == b"old"
         write(b"w")
     assert path.read_bytes() == b"new"
+
+
+def test_targets_with_long_names_have_locks_of_their_own(tmp_path: Path) -> None:
+    start = "popular-purchases-of-all-customers-of-the-northern-shop-2026-10-"
+    with locked(str(tmp_path / f"{start}01.html"), 0), locked(str(tmp_path / f"{start}02.html"), 0):
+        assert len(list(tmp_path.iterdir())) == 2
+    write_file(str(tmp_path / ("x" * 255)), b"whole")
+
+
+def test_a_temporary_file_that_another_run_took_for_abandoned_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is locked by the one who is about to remove it."""
+    real, calls = fcntl.flock, iter([True])
+
+    def flock(fd: int, operation: int) -> None:
+        if next(calls, False):
+            raise BlockingIOError
+        real(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with replaced(str(tmp_path / "out")) as write:
+        assert len(list(tmp_path.iterdir())) == 2
+        write(b"whole")
+    assert (tmp_path / "out").read_bytes() == b"whole"
+
+
+def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(_fd: int, _operation: int) -> None:
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with locked(str(tmp_path / "out"), 0):
+        write_file(str(tmp_path / "out"), b"whole")
+    assert [item.name for item in tmp_path.iterdir()] == ["out"]

@@ -231,6 +231,10 @@ COSTLY: dict[str, tuple[str, Callable[[], bytes]]] = {
     "keys beside the envelope": ("products/1", lambda: _fill(b'{"product": {"id": 1}, ', _keys(), b"}")),
     "short rows": ("purchases/by_product/1", lambda: _fill(b'{"purchases": [', _rows(), b"]}")),
     "short rows, recent": ("purchases/by_user/ann", lambda: _fill(b'{"purchases": [', _rows(), b"]}")),
+    "short users": (
+        "users?",
+        lambda: _fill(b'{"users": [', (b'{"username":"%x"},' % number for number in count()), b"]}"),
+    ),
     "a long face with one wide letter": (
         "products/1",
         lambda: '{{"product": {{"id": 1, "face": "\U0001f600{}"}}}}'.format("x" * (_LIMIT - 100)).encode(),
