@@ -42,6 +42,8 @@ class AcmeError(Exception):
     code: ClassVar[str] = "unexpected"
     may_use_stale: bool = False
     """Whether an old stored answer may stand in for the failed request."""
+    unasked: bool = False
+    """Whether the request was not even made, since too many had failed."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         # Exception's own __init__ is left out: it would drop the arguments that copying an error needs.

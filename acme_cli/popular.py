@@ -1,5 +1,6 @@
 """The use case: from usernames to ranked lists, in two rounds of requests, or one where the lists are known."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any
@@ -9,11 +10,11 @@ import msgspec
 from .data_api import endpoints
 from .data_api.client import DataApi
 from .data_api.endpoints import Endpoint
-from .errors import AcmeError, UsageError, UserNotFound
+from .errors import AcmeError, ApiError, ApiUnreachable, UsageError, UserNotFound
 from .models import PopularProduct, User
 from .ranking import Tally, rank
 
-_FIRST_WINDOW, _LARGEST_WINDOW = 16, 256
+_FIRST_WINDOW, _LARGEST_WINDOW = 4, 256
 """Users that are asked for at the same time: few at first, so that the first answer comes soon."""
 
 
@@ -52,40 +53,57 @@ def rankings(
 
     The names come in batches; an empty one says that the next may take a while. `listed` says that all of them are
     known to exist. What users' products have in common is asked for and counted once. Memory grows with the number of
-    products, not of users; so a name that comes again hundreds of users later is looked up again. Raises ApiError or ApiUnreachable once the API is dead and stored data does not help.
+    products, and with that of users only where the cache does not remember what they bought. Raises ApiError or
+    ApiUnreachable once the API is dead and stored data does not help.
     """
     tallies: dict[int, Tally] = {}
     failed: dict[int, AcmeError] = {}
-    windows = (_Window([_Customer(name, limit, listed=listed) for name in names]) for names in _batches(usernames))
-    window = next(windows, None)
-    while window is not None:
-        window.hear(api)
-        wanted = dict.fromkeys(chain.from_iterable([customer.product_ids for customer in window.customers]))
-        new = [one for one in wanted if one not in tallies and one not in failed]
-        coming = next(windows, None)
-        details = endpoints.of_products(new)
-        answers = iter(api.gather(details, ahead=() if coming is None else coming.endpoints))
-        for product_id, product, purchases in zip(new, answers, answers, strict=True):
+    known: dict[str, _Customer] = {}
+    windows = (
+        _Window([known.get(name) or _Customer(name, limit, listed=listed) for name in names])
+        for names in _batches(usernames)
+    )
+
+    def is_counted(product_id: int) -> bool:
+        if product_id not in tallies and product_id not in failed:
+            asked = endpoints.of_products([product_id])
+            if not api.has_answers(asked):
+                return False
+            product, purchases = api.answers(asked)
             error = next((answer for answer in (product, purchases) if isinstance(answer, AcmeError)), None)
             if error is None:
                 tallies[product_id] = Tally(product_id, product, purchases, since=since, by_buyer=exclude_self)
             else:
                 failed[product_id] = error
-        again = set() if coming is None else {endpoint.path for endpoint in coming.endpoints}
+            api.drop(asked, settled=True)
+        return True
+
+    def ranking(customer: _Customer) -> Ranking:
+        error = customer.error
+        if failed and error is None:
+            error = next((failed[one] for one in customer.product_ids if one in failed), None)
+        if isinstance(error, ApiError | ApiUnreachable) and api.is_dead():
+            raise error
+        if error is not None:
+            return Ranking(customer.username, error=error)
+        counted = [tallies[product_id] for product_id in customer.product_ids]
+        excluded = (customer.username, customer.spelt) if exclude_self else ()
+        return Ranking(customer.username, rank(counted, excluded=excluded))
+
+    window = next(windows, None)
+    while window is not None:
+        window.hear(api)
+        wanted = dict.fromkeys(chain.from_iterable([customer.product_ids for customer in window.customers]))
+        new = endpoints.of_products([one for one in wanted if one not in tallies and one not in failed])
+        coming = next(windows, None)
+        due = deque(window.customers)
+        for _ in chain(api.asking([*new, *(coming.endpoints if coming else ())]), [None]):
+            while due and all(map(is_counted, due[0].product_ids)):
+                yield ranking(due.popleft())
+        again = {endpoint.path for endpoint in coming.endpoints} if coming else set()
         api.drop(endpoint for endpoint in window.endpoints if endpoint.path not in again)
-        api.drop(details, settled=True)
-        for customer in window.customers:
-            error = customer.error
-            if failed and error is None:
-                error = next((failed[one] for one in customer.product_ids if one in failed), None)
-            if error is None:
-                counted = [tallies[product_id] for product_id in customer.product_ids]
-                excluded = (customer.username, customer.spelt) if exclude_self else ()
-                yield Ranking(customer.username, rank(counted, excluded=excluded))
-            elif error.may_use_stale and api.is_dead():
-                raise error
-            else:
-                yield Ranking(customer.username, error=error)
+        if not api.stores:
+            known.update((customer.username, customer.settled()) for customer in window.customers)
         window = coming
 
 
@@ -115,9 +133,14 @@ class _Customer:
         except UsageError as error:
             self.error = error
 
+    def settled(self) -> "_Customer":
+        """Return the same with nothing left to ask for."""
+        self.endpoints = ()
+        return self
+
     def hear(self, api: DataApi, answers: Sequence[Any]) -> None:
         """Take in what the API says to `endpoints`."""
-        if self.error is not None:
+        if not self.endpoints:
             return
         *users, recent = answers
         user: User | AcmeError | None

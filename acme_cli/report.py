@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from .data_api.client import DataApi
-from .errors import AcmeError
+from .errors import AcmeError, OfflineMiss, UserNotFound
 from .models import Failure, Record
 from .popular import rankings
 
@@ -35,10 +35,12 @@ def records(
     listed: bool = False,
     shard: Shard = WHOLE,
     fail_fast: bool = False,
+    not_found_hint: str | None = None,
 ) -> Iterator[Record]:
     """Yield a record for each user of the shard, as soon as it is known. Parameters and errors are those of `rankings`.
 
-    A record's index is the user's place among all names. With `fail_fast` the first user's error is raised.
+    A record's index is the user's place among all names. With `fail_fast` the first user's error is raised. Raises
+    OfflineMiss if nothing was stored of any user.
     """
     indexes: deque[int] = deque()
 
@@ -50,13 +52,24 @@ def records(
             indexes.extend(index for index, _ in kept)
             yield [name for _, name in kept]
 
-    ranked = rankings(api, in_shard(), limit=limit, since=since, exclude_self=exclude_self, listed=listed)
-    for ranking in ranked:
+    missed: OfflineMiss | None = None
+    others = 0
+    for ranking in rankings(api, in_shard(), limit=limit, since=since, exclude_self=exclude_self, listed=listed):
         error = ranking.error
         if error is not None and fail_fast:
             raise error
+        if isinstance(error, OfflineMiss):
+            missed = missed or error
+        else:
+            others += 1
+        if isinstance(error, UserNotFound):
+            error = UserNotFound(ranking.username, not_found_hint)
+        # A name that is no text, of a file in another encoding, is shown as far as JSON can hold it.
+        username = ranking.username.encode("utf-8", "backslashreplace").decode()
         told = None if error is None else failure(error)
-        yield Record(indexes.popleft(), ranking.username, tuple(ranking.products), told)
+        yield Record(indexes.popleft(), username, tuple(ranking.products), told)
+    if missed is not None and not others:
+        raise missed
 
 
 def failure(error: AcmeError) -> Failure:

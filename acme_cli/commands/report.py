@@ -101,6 +101,7 @@ def report(  # noqa: PLR0917  Typer calls it by keyword
                     listed=all_users,
                     shard=part,
                     fail_fast=fail_fast,
+                    not_found_hint=run.not_found_hint(asked.settings),
                 )
                 for chunk in render(seen.watch(counted), lambda: _head(api), fields):
                     write(chunk)

@@ -5,7 +5,7 @@ interrupt finds one owner and the outcome does not depend on which response came
 """
 
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -146,14 +146,20 @@ class DataApi:
             self._transport.close()
         self._store.close()
 
-    def gather(self, endpoints: Sequence[Endpoint[Any]], *, ahead: Iterable[Endpoint[Any]] = ()) -> list[Any]:
-        """Return what the API says of each endpoint, in their order; an AcmeError in place of what failed.
+    def gather(self, endpoints: Sequence[Endpoint[Any]]) -> list[Any]:
+        """Return what the API says of each endpoint, in their order; an AcmeError in place of what failed."""
+        for _ in self.asking(endpoints):
+            pass
+        return self.answers(endpoints)
 
-        Whatever is asked for is asked for at the same time, and never twice before it is dropped. So is `ahead`, of
-        which the answers may be gathered later, and what a value that is too old leads to: it is mostly still right.
+    def asking(self, endpoints: Iterable[Endpoint[Any]]) -> Iterator[None]:
+        """Ask for all endpoints at the same time, and yield whenever there may be more answers than before.
+
+        Nothing is asked for twice before it is dropped. What a value that is too old leads to is asked for along with
+        it: it is mostly still right.
         """
         stored: dict[str, _Stored] = {}
-        missing = self._not_stored([*endpoints, *ahead], stored)
+        missing = self._not_stored(endpoints, stored)
         asked = {endpoint.path for endpoint in missing}
         led_to = [
             next_one
@@ -164,9 +170,16 @@ class DataApi:
         ]
         missing += self._not_stored(led_to, stored)
         if self._policy.ttl and not self._policy.refresh:
-            self._fetch_once(missing, stored)
+            yield from self._fetch_once(missing, stored)
         elif missing:
-            self._fetch(missing, stored)
+            yield from self._fetch(missing, stored)
+
+    def has_answers(self, endpoints: Iterable[Endpoint[Any]]) -> bool:
+        """Return whether all of them are answered by now."""
+        return all(endpoint.path in self._answers for endpoint in endpoints)
+
+    def answers(self, endpoints: Sequence[Endpoint[Any]]) -> list[Any]:
+        """Return the answers to what was asked, in order; an AcmeError in place of what failed."""
         answers = [self._answers[endpoint.path] for endpoint in endpoints]
         self.failure = self.failure or next((answer.instead_of for answer in answers if answer.instead_of), None)
         times = [answer.fetched_at for answer in answers if answer.fetched_at is not None]
@@ -190,8 +203,13 @@ class DataApi:
         self._store.delete(self._key(endpoint.path))
 
     def is_dead(self) -> bool:
-        """Return whether so many requests in a row have failed that nothing more is asked."""
+        """Return whether nothing more is asked, since so many requests in a row have failed, or none ever succeeded."""
         return self._transport is not None and self._transport.is_dead()
+
+    @property
+    def stores(self) -> bool:
+        """Whether what was fetched is found in the cache when it is asked for again."""
+        return self._store.in_use and self._policy.ttl > 0 and not self._policy.refresh
 
     def _not_stored(self, endpoints: Iterable[Endpoint[Any]], stored: dict[str, _Stored]) -> list[Endpoint[Any]]:
         """Answer from what is stored where that will do, and return the endpoints that are to be fetched.
@@ -240,7 +258,7 @@ class DataApi:
             self._answers[endpoint.path] = _Answer(OfflineMiss(f"offline, and {kind} is stored of {url}", hint))
         return self._policy.offline
 
-    def _fetch_once(self, endpoints: Sequence[Endpoint[Any]], stored: dict[str, _Stored]) -> None:
+    def _fetch_once(self, endpoints: Sequence[Endpoint[Any]], stored: dict[str, _Stored]) -> Iterator[None]:
         """Fetch what no other process is fetching, and wait for the rest to appear in the cache.
 
         Whoever waits goes ahead when the other one is killed, has failed, or takes longer than `patience`.
@@ -254,7 +272,7 @@ class DataApi:
             now = self._clock()
             settled = {one.path for one in tried if self._answer_stored(one, stored.get(one.path), now)}
             missing = [endpoint for endpoint in mine if endpoint.path not in settled]
-            self._store.release(self._fetch(missing, stored) if missing else ())
+            self._store.release((yield from self._fetch(missing, stored)) if missing else ())
             done = settled | {endpoint.path for endpoint in mine}
             waiting = [endpoint for endpoint in waiting if endpoint.path not in done]
             if waiting and not done:
@@ -262,6 +280,7 @@ class DataApi:
                 pause = min(2 * pause, _LONGEST_PAUSE)
                 if self.tick is not None:
                     self.tick(self.requests, self.requests + len(waiting))
+            yield
 
     def _take(
         self, waiting: Iterable[Endpoint[Any]], began: float, last: float
@@ -281,19 +300,22 @@ class DataApi:
         key = self._key(endpoint.path)
         return self._store.acquire(key) or self._store.abandoned(key, began) or time.monotonic() > last
 
-    def _fetch(self, endpoints: Sequence[Endpoint[Any]], stored: dict[str, _Stored]) -> list[str]:
-        """Ask for all endpoints, note the answers, store them in one batch, and return the keys of which none is."""
+    def _fetch(
+        self, endpoints: Sequence[Endpoint[Any]], stored: dict[str, _Stored]
+    ) -> Generator[None, None, list[str]]:
+        """Ask for all endpoints, note the answers as they come, store them in one batch.
+
+        Return the keys of which nothing is stored.
+        """
         cap_before = self._cap.remembered()
-        exchanges = [self._exchange(endpoint, stored.get(endpoint.path)) for endpoint in endpoints]
-        outcomes = self._drive(exchanges)
-        now = self._clock()
         items: dict[str, bytes] = {}
 
-        def keep(path: str, vouched: Body, body: Body) -> None:
+        def keep(path: str, now: float, vouched: Body, body: Body) -> None:
             key = self._key(path)
             items[key] = to_bytes(key, Entry(now, vouched, body))
 
-        for endpoint, outcome in zip(endpoints, outcomes, strict=True):
+        def settle(index: int, outcome: _Outcome) -> None:
+            endpoint, now = endpoints[index], self._clock()
             old = stored.get(endpoint.path)
             if isinstance(outcome, AcmeError):
                 answer = _Answer(outcome)
@@ -301,7 +323,7 @@ class DataApi:
                     self.cached += 1
                     answer = _Answer(old.value, old.entry.fetched_at, instead_of=outcome)
             elif isinstance(outcome, _Unchanged):
-                keep(endpoint.path, outcome.stored.entry.vouched, outcome.stored.entry.body)
+                keep(endpoint.path, now, outcome.stored.entry.vouched, outcome.stored.entry.body)
                 answer = _Answer(outcome.stored.value, now)
             elif outcome.value is None and not endpoint.keep_missing:
                 answer = _Answer(None)
@@ -310,10 +332,13 @@ class DataApi:
             else:
                 answer = _Answer(outcome.value, now)
                 if self._store.in_use and len(body := msgspec.json.encode(outcome.value)) <= LARGEST_BODY:
-                    keep(endpoint.path, encode_pages(outcome.pages), body)
+                    keep(endpoint.path, now, encode_pages(outcome.pages), body)
             self._answers[endpoint.path] = answer
+
+        exchanges = [self._exchange(endpoint, stored.get(endpoint.path)) for endpoint in endpoints]
+        yield from self._drive(exchanges, settle)
         if self._cap.remembered() != cap_before:
-            keep(self._cap_path, b"", self._cap.remembered())
+            keep(self._cap_path, self._clock(), b"", self._cap.remembered())
         is_stored = self._store.set_many(items)
         keys = [self._key(endpoint.path) for endpoint in endpoints]
         return [key for key in keys if key not in items or not is_stored]
@@ -367,15 +392,19 @@ class DataApi:
                     raise ApiError(f"GET {self._base_url}{endpoint.path}{error.message}") from error
 
     def _value(self, endpoint: Endpoint[Any], path: str, response: "Response") -> Any:
+        assert self._transport is not None
         try:
-            return endpoint.read(None if response.status == 404 else response.body)
+            value = endpoint.read(None if response.status == 404 else response.body)
         except PayloadError as error:
             hint = "`acme doctor` checks whether this is a data API"
-            raise PayloadError(f"GET {self._base_url}{path}: {error.message}", hint) from error
+            failure = PayloadError(f"GET {self._base_url}{path}: {error.message}", hint)
+            self._transport.failed(path, failure)
+            raise failure from error
+        self._transport.succeeded()
+        return value
 
-    def _drive(self, exchanges: Sequence[_Exchange]) -> list[_Outcome]:
-        """Run the exchanges side by side, each request in a thread; return their outcomes in order."""
-        outcomes: dict[int, _Outcome] = {}
+    def _drive(self, exchanges: Sequence[_Exchange], settle: Callable[[int, _Outcome], None]) -> Iterator[None]:
+        """Run the exchanges side by side, each request in a thread, and settle each; yield after every few."""
         received: dict[int, list[Response | AcmeError | None]] = {}
         lacking: dict[int, int] = {}
         parked: list[int] = []
@@ -386,9 +415,9 @@ class DataApi:
             try:
                 requests = exchange.throw(failed) if failed else exchange.send(results)  # type: ignore[arg-type]  # no error among them
             except StopIteration as stop:
-                outcomes[index] = stop.value
+                settle(index, stop.value)
             except AcmeError as error:
-                outcomes[index] = error
+                settle(index, error)
             else:
                 if not requests:
                     parked.append(index)
@@ -411,6 +440,8 @@ class DataApi:
             if self.tick is not None:
                 self.tick(self.requests - sum(lacking.values()) + len(done), self.requests)
             for job, result in done:
+                if isinstance(result, AcmeError) and result.unasked:
+                    self.requests -= 1
                 if self._observe is not None:
                     self._observe(job.request.path, result)
                 received[job.exchange][job.place] = result
@@ -419,7 +450,7 @@ class DataApi:
                 if not lacking[index]:
                     del lacking[index]
                     advance(index, received.pop(index))  # type: ignore[arg-type]  # none is lacking
-        return [outcomes[index] for index in range(len(exchanges))]
+            yield
 
     def _submit(self, job: _Job) -> None:
         if self._pool is None:

@@ -337,9 +337,11 @@ class Prober:
 
         def get(path: str) -> "Response | AcmeError":
             try:
-                return self._transport.get(path)
+                response = self._transport.get(path)
             except AcmeError as error:
                 return error
+            self._transport.succeeded()  # whether it makes sense is what is being found out
+            return response
 
         found = {}
         pool = ThreadPoolExecutor(min(self._concurrency, len(questions)) or 1, thread_name_prefix="acme")

@@ -120,9 +120,17 @@ class Transport:
             status, body, new_etag, attempts = self._retry(path, etag, failed)
         return Response(status, body, new_etag, time.monotonic() - start, attempts)
 
+    def succeeded(self) -> None:
+        """Note that a response made sense, which only whoever reads it can tell."""
+        self._breaker.succeeded()
+
+    def failed(self, path: str, error: AcmeError) -> None:
+        """Note that the response to GET `path` made none."""
+        self._breaker.failed(path, error)
+
     def is_dead(self) -> bool:
-        """Return whether so many URLs in a row have failed that nothing new is asked."""
-        return self._breaker.tripped is not None
+        """Return whether too many URLs in a row have failed to ask for more, or some and no other succeeded."""
+        return self._breaker.is_dead()
 
     def close(self) -> None:
         """Close the connections."""
@@ -161,10 +169,10 @@ class Transport:
         except _Failed as failed:
             if self._token is not None:  # which a server may send back to us, in a Location for one
                 failed.error.message = failed.error.message.replace(self._token, "…")
-            if failed.error.may_use_stale:  # an outage, not a refusal
-                self._breaker.failed(path, failed.error)
+            self._breaker.failed(path, failed.error)
             raise
-        self._breaker.succeeded()
+        if answer[0] != 200:
+            self._breaker.succeeded()
         return answer
 
     def _send(self, path: str, etag: str | None) -> tuple[int, bytes, str | None]:
@@ -294,6 +302,7 @@ def _retry_after(header: str | None) -> float:
 
 def _not_asked(url: str, last: AcmeError) -> AcmeError:
     error = copy(last)
+    error.unasked = True
     error.message = f"GET {url}: not asked, since the last requests all failed; the last one: {last.message}"
     return error
 

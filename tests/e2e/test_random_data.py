@@ -127,6 +127,9 @@ class InProcess:
         status, body = self.shop.answer(path)
         return Response(status, body, None, 0.0, 1)
 
+    def succeeded(self) -> None:
+        """Do nothing."""
+
     def close(self) -> None:
         """Do nothing."""
 

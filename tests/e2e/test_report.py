@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -142,7 +143,7 @@ def test_names_from_stdin(report: Reporter) -> None:
     ran = report("-", "--format", "ndjson", names=names)
     assert ran.code == 6
     found = [json.loads(line)["username"] for line in ran.out.splitlines()]
-    assert found == ["ann", "bob", "nobody with spaces", "\udcff", "u1"]
+    assert found == ["ann", "bob", "nobody with spaces", "\\udcff", "u1"]
 
 
 def test_a_line_is_written_as_soon_as_its_turn_comes(report: Reporter, acme: "Acme") -> None:
@@ -231,6 +232,57 @@ def test_a_dead_api_ends_the_run_and_leaves_the_old_file(
     assert [path.name for path in acme.folder.iterdir() if "acme" in path.name] == []
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [(500, b"{}"), (401, b"{}"), (302, b""), (200, b"<html>"), (None, b"")],
+    ids=["500", "401", "302", "nonsense", "cut"],
+)
+@pytest.mark.parametrize("count", [1, 500])
+def test_an_api_that_never_makes_sense_leaves_the_old_file(
+    report: Reporter, shop: "Shop", acme: "Acme", fault: tuple[int | None, bytes], count: int
+) -> None:
+    shop.fail(*fault)
+    (acme.folder / "out").write_text("old")
+    names = "".join(f"u{number}\n" for number in range(count)).encode()
+    ran = report("-", "-q", "--format", "html", "-o", "out", names=names)
+    assert ran.code in {4, 5}
+    assert len(ran.err.splitlines()) <= 2
+    assert (acme.folder / "out").read_text() == "old"
+    assert len(shop.log) < 60
+
+
+def test_offline_with_nothing_stored_leaves_the_old_file(report: Reporter, acme: "Acme") -> None:
+    (acme.folder / "out").write_text("old")
+    assert report("ann", "u1", "--offline", "-q", "-o", "out").code == 5
+    assert (acme.folder / "out").read_text() == "old"
+    report("u1")
+    assert report("ann", "u1", "--offline", "-q", "-o", "out").code == 6
+
+
+@pytest.mark.parametrize(("slow", "at_least"), [(2, 0), (10, 4), (25, 12), (39, 28)])
+def test_who_is_slow_holds_up_few_others(
+    report: Reporter, shop: "Shop", acme: "Acme", slow: int, at_least: int
+) -> None:
+    names = [f"u{number}" for number in range(40)]
+    held = threading.Event()
+    shop.latency = lambda path: float(held.wait(20)) * 0 if f"u{slow}?" in path else 0
+    with acme.start("report", *names, "--format", "ndjson", "--api-url", report.url, "--timeout", "20s") as process:
+        assert process.stdout is not None
+        for number in range(at_least):
+            assert json.loads(process.stdout.readline())["index"] == number
+        held.set()
+        assert len(process.stdout.read().splitlines()) == 40 - at_least
+        assert process.wait(20) == 0
+
+
+def test_hints_for_who_was_not_found(report: Reporter, acme: "Acme") -> None:
+    (record,) = [json.loads(line) for line in report("nobody", "--format", "ndjson").out.splitlines()]
+    assert report.url in record["error"]["hint"]
+    assert "acme doctor" in record["error"]["hint"]
+    (record,) = [json.loads(line) for line in acme("report", "nobody", "--demo", "--format", "ndjson").out.splitlines()]
+    assert "Frannie79" in record["error"]["hint"]
+
+
 def test_an_outage_is_bridged_and_said_at_the_top(report: Reporter, shop: "Shop") -> None:
     names = [f"u{number}" for number in range(40)]
     before = report.lines(*names)
@@ -290,14 +342,14 @@ def timeless(document: bytes) -> bytes:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_parts_make_the_same_document_as_one_run(report: Reporter, acme: "Acme", name: str) -> None:
-    names = b"ann\nnobody\nbob\n" + b"".join(b"u%d\n" % number for number in range(40))
+    names = b"ann\nnobody\nbob\n\xff\xfe\n" + b"".join(b"u%d\n" % number for number in range(40))
     parts = []
     for number in (3, 1, 2):
         part = acme.folder / f"part-{number}.ndjson"
         report("-", "--shard", f"{number}/3", "--format", "ndjson", "-o", str(part), names=names)
         parts.append(str(part))
     sizes = [len(Path(part).read_bytes().splitlines()) for part in parts]
-    assert sum(sizes) == 43
+    assert sum(sizes) == 44
     assert min(sizes) > 5
     merged = acme("report", "--merge", *parts, "--format", name)
     whole = report("-", "--format", name, names=names)

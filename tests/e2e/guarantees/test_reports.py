@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import os
 import random
 import re
@@ -212,11 +211,3 @@ def test_n4_a_dead_api_ends_a_large_report_in_seconds(
     assert time.monotonic() - start < 10
     assert len(place.seen) < 100
     assert (acme.folder / "out").read_text() == "old"
-
-
-def test_a_refusal_is_a_failure_of_each_user(acme: "Acme", hostile: Hostile) -> None:
-    """A server that says 401 is alive; stored data does not stand in for what it refuses."""
-    url, _ = hostile.place(status(401))
-    ran = acme("report", "ann", "bob", "--api-url", url, "--format", "ndjson", "-q")
-    assert ran.code == 6
-    assert [json.loads(line)["error"]["exit"] for line in ran.out.splitlines()] == [4, 4]
