@@ -32,6 +32,7 @@ class _Product(msgspec.Struct):
     last_purchased: str | None = None
 
 
+_MOST_SHARED = 50_000
 _decoder = msgspec.json.Decoder(_Line)
 
 
@@ -43,7 +44,8 @@ def join(files: Sequence[str], fields: Iterable[str]) -> Iterator[Record]:
     """
     wanted = set(fields) | {"id"}
     _allow_open_files(len(files))
-    merged = heapq.merge(*(_read(file, wanted) for file in files), key=lambda found: found[1].index)
+    shared: dict[PopularProduct, PopularProduct] = {}
+    merged = heapq.merge(*(_read(file, wanted, shared) for file in files), key=lambda found: found[1].index)
     for due, (place, record) in enumerate(merged):
         if record.index < due:
             raise UsageError(f"{place}: the index {record.index} is there twice", "give each part once")
@@ -61,12 +63,12 @@ def _allow_open_files(count: int) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (least, hard))
 
 
-def _read(file: str, wanted: set[str]) -> Iterator[tuple[str, Record]]:
+def _read(file: str, wanted: set[str], shared: dict[PopularProduct, PopularProduct]) -> Iterator[tuple[str, Record]]:
     last = -1
     for number, line in enumerate(_lines(file), start=1):
         place = f"{file}: line {number}"
         try:
-            record = _record(_decoder.decode(line), wanted)
+            record = _record(_decoder.decode(line), wanted, shared)
         except _Lacking as error:
             hint = "make parts with --shard and without --fields: they hold all fields"
             raise UsageError(f"{place}: a product lacks {error}, which is needed here", hint) from error
@@ -98,7 +100,8 @@ class _Lacking(Exception):
     """A product of a part does not have this field."""
 
 
-def _record(line: _Line, wanted: set[str]) -> Record:
+def _record(line: _Line, wanted: set[str], shared: dict[PopularProduct, PopularProduct]) -> Record:
+    """Return what a line says; products that were there before are the same objects, since many users share them."""
     products = []
     for place, sent in enumerate(line.products, start=1):
         if lacking := wanted - sent.keys() - {"rank"}:
@@ -107,17 +110,18 @@ def _record(line: _Line, wanted: set[str]) -> Record:
         last = None if known.last_purchased is None else parse_date(known.last_purchased)
         if last is None and known.last_purchased is not None:
             raise ValueError(f"{shown(known.last_purchased)} is no date")
-        products.append(
-            PopularProduct(
-                rank=place,
-                id=known.id,
-                face=known.face,
-                price=known.price,
-                size=known.size,
-                recent=known.recent,
-                purchases=known.purchases,
-                buyers=known.buyers,
-                last_purchased=last,
-            )
+        product = PopularProduct(
+            rank=place,
+            id=known.id,
+            face=known.face,
+            price=known.price,
+            size=known.size,
+            recent=known.recent,
+            purchases=known.purchases,
+            buyers=known.buyers,
+            last_purchased=last,
         )
+        if len(shared) > _MOST_SHARED:  # each user's are others with --exclude-self
+            shared.clear()
+        products.append(shared.setdefault(product, product))
     return Record(line.index, line.username, tuple(products), line.error)

@@ -12,9 +12,10 @@ from acme_cli.data_api import endpoints
 from acme_cli.data_api.client import DataApi
 from acme_cli.errors import AcmeError, ExitCode, UsageError
 from acme_cli.models import Head, Record
-from acme_cli.output.records import RENDER, Render, json
+from acme_cli.output.records import RENDER, Render, below_outage, json
 from acme_cli.output.sanitise import visible
 from acme_cli.output.structured import DEFAULT_FIELDS, FIELDS
+from acme_cli.output.write import in_pieces
 from acme_cli.parts import join
 from acme_cli.report import WHOLE, Shard, records
 from acme_cli.usernames import read_usernames
@@ -81,17 +82,16 @@ def report(  # noqa: PLR0917  Typer calls it by keyword
     fields = asked.fields or (DEFAULT_FIELDS if shard is None else tuple(FIELDS))
     render = _render(run, asked.format)
     seen = Seen()
-    with run.writing(patience) as write:
+    with run.writing(patience, at_once=asked.format != "ndjson") as write:
         if merge:
             needed = FIELDS if asked.format in WITHOUT_FIELDS else fields
             parts = seen.watch(join(names or [], needed))
-            for chunk in render(parts, lambda: Head(_now()), fields):
-                write(chunk)
+            _write(write, asked.format, render(parts, lambda: Head(_now()), fields))
         else:
             alone = asked.format != "ndjson" or not run.on_terminal()
             with run.open_api(asked.settings, seen.progress, alone=alone) as api:
                 seen.api = api
-                usernames, seen.total = _usernames(api, names or [], part)
+                usernames, seen.total = _usernames(run, api, names or [], part)
                 counted = records(
                     api,
                     usernames,
@@ -103,12 +103,17 @@ def report(  # noqa: PLR0917  Typer calls it by keyword
                     fail_fast=fail_fast,
                     not_found_hint=run.not_found_hint(asked.settings),
                 )
-                for chunk in render(seen.watch(counted), lambda: _head(api), fields):
-                    write(chunk)
+                _write(write, asked.format, render(seen.watch(counted), lambda: _head(api), fields))
                 seen.warn_of_gone(run)
     run.note(seen.summary())
     if seen.failed:
         raise typer.Exit(ExitCode.SOME_USERS_FAILED)
+
+
+def _write(write: Callable[[bytes], None], format: str, document: Iterable[bytes]) -> None:  # noqa: A002  as above
+    """Write a document as it is made, ndjson line by line."""
+    for part in document if format == "ndjson" else in_pieces(document):
+        write(part)
 
 
 def _check(run: Run, names: Sequence[str], *, all_users: bool, merge: bool, shard: str | None, fail_fast: bool) -> None:
@@ -138,12 +143,12 @@ def _part(shard: str | None) -> Shard:
     return Shard(int(number), int(count))
 
 
-def _usernames(api: DataApi, names: Sequence[str], part: Shard) -> tuple[Iterable[Sequence[str]], int | None]:
+def _usernames(run: Run, api: DataApi, names: Sequence[str], part: Shard) -> tuple[Iterable[Sequence[str]], int | None]:
     """Return the users in batches, and how many are in the part if that is known; without names, all there are."""
     if names == [_STDIN]:
         if sys.stdin is None:
             raise UsageError("stdin is closed, so no usernames can be read from it")
-        return read_usernames(0), None
+        return read_usernames(0, None if run.options["output"] else 1), None
     if names:
         return [names], sum(map(part.holds, names))
     listed = endpoints.users()
@@ -164,19 +169,22 @@ def _render(run: Run, format: str) -> Render:  # noqa: A002  the option's name
 def _tables(run: Run) -> Render:
     """Return what draws a table for each user; who failed is told in a line."""
 
-    def render(coming: Iterable[Record], _head: Callable[[], Head], _fields: Sequence[str]) -> Iterator[bytes]:
-        from acme_cli.output.table import render_table  # imports rich
-
-        fit: dict[str, Any] = {"width": run.width(), "colour": run.colour(), "terminal": run.on_terminal()}
-        texts = [
-            f"{visible(record.username)}: {visible(record.error.message)}\n"
-            if record.error is not None
-            else render_table(record.username, record.products, **fit)
-            for record in coming
-        ]
-        yield "\n".join(texts).encode()
+    def render(coming: Iterable[Record], head: Callable[[], Head], _fields: Sequence[str]) -> Iterator[bytes]:
+        return below_outage(_drawn(run, coming), head, "{}\n\n")
 
     return render
+
+
+def _drawn(run: Run, coming: Iterable[Record]) -> Iterator[bytes]:
+    from acme_cli.output.table import render_table  # imports rich
+
+    fit: dict[str, Any] = {"width": run.width(), "colour": run.colour(), "terminal": run.on_terminal()}
+    for place, record in enumerate(coming):
+        if record.error is None:
+            text = render_table(record.username, record.products, **fit)
+        else:
+            text = f"{visible(record.username)}: {visible(record.error.message)}\n"
+        yield (f"\n{text}" if place else text).encode()
 
 
 def _html(coming: Iterable[Record], head: Callable[[], Head], _fields: Sequence[str]) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from acme_cli.errors import AcmeError, UsageError
 from acme_cli.output.sanitise import visible
-from acme_cli.output.write import keep_secret, write_stderr, write_stdout
+from acme_cli.output.write import check_reader, in_pieces, keep_secret, write_stderr, write_stdout
 from acme_cli.settings import SETTINGS, Settings, resolve
 
 if TYPE_CHECKING:
@@ -64,15 +64,18 @@ class Run:
             write_file(output, data)
 
     @contextmanager
-    def writing(self, wait: float) -> "Iterator[Callable[[bytes], None]]":
-        """Give a function that writes parts of the answer to stdout or --output, which changes at the end.
+    def writing(self, wait: float, *, at_once: bool) -> "Iterator[Callable[[bytes], None]]":
+        """Give a function that writes parts of the answer to --output, which changes at the end, or to stdout.
 
-        Another run that writes the same file is waited for, `wait` seconds long. Raises OutputLocked, OutputError and
-        BrokenPipeError.
+        With `at_once` nothing reaches stdout before all has been written. Another run that writes the same file is
+        waited for, `wait` seconds long. Raises OutputLocked, OutputError and BrokenPipeError.
         """
         output = self.options.get("output")
         if output is None:
-            yield write_stdout
+            parts: list[bytes] = []
+            yield parts.append if at_once else write_stdout
+            for part in in_pieces(parts):
+                write_stdout(part)
             return
         from acme_cli.output.files import locked, replaced
 
@@ -146,7 +149,13 @@ class Run:
         )
         try:
             with progress(alone and not self.quiet and not self.verbose and _is_terminal(2)) as show, api:
-                api.tick = lambda done, total: show(says() if says else f"{done} of {total} requests")
+
+                def tick(done: int, total: int) -> None:
+                    if self.options.get("output") is None:
+                        check_reader()
+                    show(says() if says else f"{done} of {total} requests")
+
+                api.tick = tick
                 yield api
         finally:
             for warning in self._later:

@@ -33,7 +33,7 @@ class Seen:
         """Return how far things are: users, requests, the cache's share, and the time left where that is known."""
         assert self.api is not None
         of_all = "" if self.total is None else f" of {self.total:,}"
-        says = f"{self.users:,}{of_all} users, {self._requests(self.api)}"
+        says = f"{self.users:,}{of_all} users, {_requests(self.api)}"
         if not self.total or not self.users:
             return says
         left = (time.monotonic() - self._started) / self.users * (self.total - self.users)
@@ -41,17 +41,22 @@ class Seen:
 
     def summary(self) -> str:
         """Return it all in one line."""
-        requests = "" if self.api is None else f", {self._requests(self.api)}"
+        requests = "" if self.api is None else f", {_requests(self.api)}"
         seconds = time.monotonic() - self._started
-        return f"{self.users:,} users, {self.failed:,} failed{requests}, {seconds:.0f} s"
+        return f"{_count(self.users, 'user')}, {self.failed:,} failed{requests}, {seconds:.0f} s"
 
     def warn_of_gone(self, run: Run) -> None:
         """Warn once of all products that are bought but no longer known."""
         if self._gone:
             some = ", ".join(map(str, sorted(self._gone)[:5])) + (", …" if len(self._gone) > 5 else "")
-            products = "1 product" if len(self._gone) == 1 else f"{len(self._gone):,} products"
+            products = _count(len(self._gone), "product")
             run.warn_later(f"the data API knows nothing of {products} among the purchases: {some}")
 
-    def _requests(self, api: DataApi) -> str:
-        share = 100 * api.cached // api.answered if api.answered else 0
-        return f"{api.requests:,} requests, {share}% cached"
+
+def _requests(api: DataApi) -> str:
+    share = 100 * api.cached // api.answered if api.answered else 0
+    return f"{_count(api.requests, 'request')}, {share}% cached"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -22,6 +22,8 @@ _HINTS = {
     errno.EISDIR: "Name a file, not a folder.",
     errno.ENOSPC: "Free some space, or name a file on another disk.",
     errno.EDQUOT: "Free some space, or name a file on another disk.",
+    errno.EFBIG: "The limit on the size of a file is too low for it (ulimit -f), or the file system's is.",
+    errno.EROFS: "The file system can only be read; name a file on another one.",
 }
 
 

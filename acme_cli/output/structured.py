@@ -1,8 +1,9 @@
 """The answer for programs: json, ndjson, csv, tsv and markdown, as bytes in UTF-8."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 
 from acme_cli.errors import UsageError
 from acme_cli.models import PopularProduct
@@ -80,40 +81,38 @@ def render(
     """
     names = fields or DEFAULT_FIELDS
     rows: list[list[Value]] = [[FIELDS[name](product) for name in names] for product in products]
-    return FORMATS[format](names, rows, indent)
+    return b"".join(FORMATS[format](names, rows, indent))
 
 
-def _json(names: tuple[str, ...], rows: Iterable[list[Value]], indent: bool) -> bytes:
-    return to_json([dict(zip(names, row, strict=True)) for row in rows], indent=indent)
+def _json(names: tuple[str, ...], rows: Iterable[list[Value]], indent: bool) -> Iterator[bytes]:
+    yield to_json([dict(zip(names, row, strict=True)) for row in rows], indent=indent)
 
 
-def _ndjson(names: tuple[str, ...], rows: Iterable[list[Value]], _indent: bool) -> bytes:
-    return b"".join(to_json(dict(zip(names, row, strict=True))) for row in rows)
+def _ndjson(names: tuple[str, ...], rows: Iterable[list[Value]], _indent: bool) -> Iterator[bytes]:
+    for row in rows:
+        yield to_json(dict(zip(names, row, strict=True)))
 
 
-def _csv(names: tuple[str, ...], rows: Iterable[list[Value]], _indent: bool) -> bytes:
+def _csv(names: tuple[str, ...], rows: Iterable[list[Value]], _indent: bool) -> Iterator[bytes]:
     import csv  # only this format needs them
     import io
 
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows([_unarmed(_cell(value)) for value in row] for row in rows)
-    return text.getvalue().encode()
+    for row in chain([list(names)], ([_unarmed(_cell(value)) for value in row] for row in rows)):
+        line = io.StringIO(newline="")
+        csv.writer(line, lineterminator="\n").writerow(row)
+        yield line.getvalue().encode()
 
 
-def _tsv(names: tuple[str, ...], rows: Iterable[list[Value]], _indent: bool) -> bytes:
-    cells = [[visible(_cell(value)) for value in row] for row in rows]
-    return "".join("\t".join(row) + "\n" for row in [list(names), *cells]).encode()
+def _tsv(names: tuple[str, ...], rows: Iterable[list[Value]], _indent: bool) -> Iterator[bytes]:
+    for row in chain([list(names)], ([visible(_cell(value)) for value in row] for row in rows)):
+        yield ("\t".join(row) + "\n").encode()
 
 
-def _markdown(names: tuple[str, ...], rows: Iterable[list[Value]], _indent: bool) -> bytes:
-    lines = [
-        list(names),
-        ["---:" if name in {"id", "price", "size", "rank", "purchases", "buyers"} else "---" for name in names],
-        *([_literal(_cell(value)) for value in row] for row in rows),
-    ]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines).encode()
+def _markdown(names: tuple[str, ...], rows: Iterable[list[Value]], _indent: bool) -> Iterator[bytes]:
+    to_the_right = {"id", "price", "size", "rank", "purchases", "buyers"}
+    head = [list(names), ["---:" if name in to_the_right else "---" for name in names]]
+    for line in chain(head, ([_literal(_cell(value)) for value in row] for row in rows)):
+        yield f"| {' | '.join(line)} |\n".encode()
 
 
 def _cell(value: Value) -> str:
@@ -144,11 +143,11 @@ def _literal(cell: str) -> str:
     return f"{fence}{pad}{text}{pad}{fence}"
 
 
-FORMATS: dict[str, Callable[[tuple[str, ...], Iterable[list[Value]], bool], bytes]] = {
+FORMATS: dict[str, Callable[[tuple[str, ...], Iterable[list[Value]], bool], Iterator[bytes]]] = {
     "json": _json,
     "ndjson": _ndjson,
     "csv": _csv,
     "tsv": _tsv,
     "markdown": _markdown,
 }
-"""The structured formats by name."""
+"""The structured formats by name: field names, rows, and whether to indent, to the parts of a document."""

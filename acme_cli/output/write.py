@@ -4,9 +4,12 @@ import errno
 import os
 import select
 import sys
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from acme_cli.errors import OutputError
+
+_PIECE = 2**16
 
 
 def write_stdout(data: bytes) -> None:
@@ -25,6 +28,26 @@ def write_stdout(data: bytes) -> None:
             f"The answer could not be written to stdout: {exc.strerror}.",
             hint="Redirect stdout to where it can be written whole, or use -o FILE.",
         ) from exc
+
+
+def check_reader() -> None:
+    """Raise BrokenPipeError if stdout is a pipe that nobody reads any more: what is being made is for nobody."""
+    poll = select.poll()
+    poll.register(1, 0)
+    if any(event & select.POLLERR for _, event in poll.poll(0)):
+        raise BrokenPipeError
+
+
+def in_pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the same bytes in pieces that are worth a call of the system each."""
+    piece = bytearray()
+    for part in parts:
+        piece += part
+        if len(piece) >= _PIECE:
+            yield bytes(piece)
+            piece.clear()
+    if piece:
+        yield bytes(piece)
 
 
 _secrets: set[str] = set()

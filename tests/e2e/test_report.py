@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MakeShop = Callable[..., "Shop"]
 FORMATS = ("ndjson", "json", "csv", "tsv", "markdown", "table", "html")
-SUMMARY = re.compile(r"acme: [\d,]+ users, [\d,]+ failed, [\d,]+ requests, \d+% cached, \d+ s\n")
+SUMMARY = re.compile(r"acme: [\d,]+ users?, [\d,]+ failed, [\d,]+ requests?, \d+% cached, \d+ s\n")
 
 
 class Reporter:
@@ -293,8 +293,10 @@ def test_an_outage_is_bridged_and_said_at_the_top(report: Reporter, shop: "Shop"
     assert document["users"] == before
     assert "503" in document["data"]["outage"]
     assert "stored data" in ran.err
-    page = report(*names, "--ttl", "0", "--format", "html").out
-    assert "503" in page
+    for name in ("html", "markdown", "table"):
+        page = report(*names, "--ttl", "0", "--format", name).out
+        assert "The data API failed; this is from stored data" in page[: len(page) // 2 if name == "html" else 100]
+        assert "503" in page
     assert report(*names, "--ttl", "0", "--max-stale", "0").code == 4
 
 
@@ -453,6 +455,23 @@ def test_progress_on_a_terminal(report: Reporter, shop: "Shop", acme: "Acme") ->
     assert shown.code == 0
     assert re.search(r"\d+ of 40 users, \d+ requests, \d+% cached", shown.err)
     assert SUMMARY.search(shown.err)
+
+
+@pytest.mark.parametrize("phase", ["reads stdin", "waits for the API"])
+def test_a_reader_that_goes_away_is_noticed_at_once(report: Reporter, shop: "Shop", acme: "Acme", phase: str) -> None:
+    if phase == "waits for the API":
+        shop.gate.clear()
+    with acme.start("report", "-", "--api-url", report.url, "--format", "ndjson", stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"ann\n")
+        process.stdin.flush()
+        if phase == "waits for the API":
+            assert shop.asked.wait(20)
+        else:
+            process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(5) == 141
 
 
 def test_a_reader_that_goes_away(report: Reporter, acme: "Acme") -> None:
