@@ -38,7 +38,9 @@ def report(  # noqa: PLR0917  Typer calls it by keyword
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[USERNAME…|-]", help="The users; - reads one name a line from stdin.", show_default=False
+            metavar="[USERNAME…|-]",
+            help="The users; - reads one name a line from stdin, where # starts a comment.",
+            show_default=False,
         ),
     ] = None,
     all_users: Annotated[bool, typer.Option("--all", help="Report on every user that the data API lists.")] = False,
