@@ -98,7 +98,7 @@ def rankings(
         coming = next(windows, None)
         due = deque(window.customers)
         for _ in chain(api.asking([*new, *(coming.endpoints if coming else ())]), [None]):
-            while due and all(map(is_counted, due[0].product_ids)):
+            while due and (not new or all(map(is_counted, due[0].product_ids))):
                 yield ranking(due.popleft())
         again = {endpoint.path for endpoint in coming.endpoints} if coming else set()
         api.drop(endpoint for endpoint in window.endpoints if endpoint.path not in again)

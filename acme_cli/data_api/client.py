@@ -5,19 +5,19 @@ interrupt finds one owner and the outcome does not depend on which response came
 """
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
-from acme_cli.cache.entry import LARGEST_BODY, Body, DamagedEntry, Entry, Pages, encode_pages, from_bytes, to_bytes
+from acme_cli.cache.entry import LARGEST_BODY, Body, DamagedEntry, Entry, encode_pages, from_bytes, to_bytes
 from acme_cli.cache.freshness import Policy, Standing, standing
 from acme_cli.cache.store import Guarded
-from acme_cli.errors import AcmeError, ApiError, OfflineMiss, PayloadError
+from acme_cli.errors import AcmeError, OfflineMiss
 
 from .endpoints import Endpoint
-from .paging import LimitCap, Listing, read_list
+from .exchange import Exchange, Fetched, Reading, Request, Stored, Unchanged, exchange
+from .paging import LimitCap
 
 if TYPE_CHECKING:
     from .pool import Pool
@@ -37,24 +37,12 @@ Observer = Callable[[str, "Response | AcmeError"], None]
 """Told the path of each request and what came of it."""
 
 
-class _Request(NamedTuple):
-    path: str
-    etag: str | None = None
-
-
 class _Job(NamedTuple):
     """A request, the exchange that it belongs to, and its place among those that were asked for together."""
 
     exchange: int
     place: int
-    request: _Request
-
-
-class _Stored(msgspec.Struct, frozen=True):
-    """A stored response, and the value it holds."""
-
-    entry: Entry
-    value: Any
+    request: Request
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -65,21 +53,7 @@ class _Answer(msgspec.Struct, frozen=True):
     instead_of: AcmeError | None = None
 
 
-class _Fetched(NamedTuple):
-    """What fetching brought: the value (None: missing), and the path and ETag of each request, if all had one."""
-
-    value: Any
-    pages: Pages
-
-
-class _Unchanged(NamedTuple):
-    """The API vouched for what was stored."""
-
-    stored: _Stored
-
-
-_Exchange = Generator[list[_Request], "Sequence[Response]", _Fetched | _Unchanged]
-_Outcome = _Fetched | _Unchanged | AcmeError
+_Outcome = Fetched | Unchanged | AcmeError
 
 
 class DataApi:
@@ -158,7 +132,7 @@ class DataApi:
         Nothing is asked for twice before it is dropped. What a value that is too old leads to is asked for along with
         it: it is mostly still right.
         """
-        stored: dict[str, _Stored] = {}
+        stored: dict[str, Stored] = {}
         missing = self._not_stored(endpoints, stored)
         asked = {endpoint.path for endpoint in missing}
         led_to = [
@@ -211,7 +185,7 @@ class DataApi:
         """Whether what was fetched is found in the cache when it is asked for again."""
         return self._store.in_use and self._policy.ttl > 0 and not self._policy.refresh
 
-    def _not_stored(self, endpoints: Iterable[Endpoint[Any]], stored: dict[str, _Stored]) -> list[Endpoint[Any]]:
+    def _not_stored(self, endpoints: Iterable[Endpoint[Any]], stored: dict[str, Stored]) -> list[Endpoint[Any]]:
         """Answer from what is stored where that will do, and return the endpoints that are to be fetched.
 
         What is found of those is put into `stored`.
@@ -225,25 +199,25 @@ class DataApi:
         now = self._clock()
         return [endpoint for path, endpoint in asked.items() if not self._answer_stored(endpoint, found.get(path), now)]
 
-    def _load(self, endpoints: Iterable[Endpoint[Any]]) -> dict[str, _Stored]:
+    def _load(self, endpoints: Iterable[Endpoint[Any]]) -> dict[str, Stored]:
         """Return what is stored of the endpoints, by path; and on the way learn what is known of the limit's cap."""
         start = self._key("")
         keys = {start + endpoint.path: endpoint for endpoint in endpoints}
         cap_key = self._key(self._cap_path)
-        found: dict[str, _Stored] = {}
+        found: dict[str, Stored] = {}
         for key, data in self._store.get_many([*keys, cap_key]).items():
             endpoint = keys.get(key)
             try:
                 entry = from_bytes(key, data)
                 if endpoint is not None:
-                    found[endpoint.path] = _Stored(entry, endpoint.canonical.decode(entry.body))
+                    found[endpoint.path] = Stored(entry, endpoint.canonical.decode(entry.body))
                 elif 0 <= self._clock() - entry.fetched_at < _CAP_KEPT_FOR and not self._policy.refresh:
                     self._cap.recall(bytes(entry.body))
             except (DamagedEntry, ValueError):
                 continue  # what cannot be read is asked for again
         return found
 
-    def _answer_stored(self, endpoint: Endpoint[Any], stored: _Stored | None, now: float) -> bool:
+    def _answer_stored(self, endpoint: Endpoint[Any], stored: Stored | None, now: float) -> bool:
         """Answer from what is stored if that is fresh, or all there may be; return whether that settles it."""
         if stored is not None:
             how = standing(stored.entry.fetched_at, now, self._policy)
@@ -258,7 +232,7 @@ class DataApi:
             self._answers[endpoint.path] = _Answer(OfflineMiss(f"offline, and {kind} is stored of {url}", hint))
         return self._policy.offline
 
-    def _fetch_once(self, endpoints: Sequence[Endpoint[Any]], stored: dict[str, _Stored]) -> Iterator[None]:
+    def _fetch_once(self, endpoints: Sequence[Endpoint[Any]], stored: dict[str, Stored]) -> Iterator[None]:
         """Fetch what no other process is fetching, and wait for the rest to appear in the cache.
 
         Whoever waits goes ahead when the other one is killed, has failed, or takes longer than `patience`.
@@ -300,9 +274,7 @@ class DataApi:
         key = self._key(endpoint.path)
         return self._store.acquire(key) or self._store.abandoned(key, began) or time.monotonic() > last
 
-    def _fetch(
-        self, endpoints: Sequence[Endpoint[Any]], stored: dict[str, _Stored]
-    ) -> Generator[None, None, list[str]]:
+    def _fetch(self, endpoints: Sequence[Endpoint[Any]], stored: dict[str, Stored]) -> Generator[None, None, list[str]]:
         """Ask for all endpoints, note the answers as they come, store them in one batch.
 
         Return the keys of which nothing is stored.
@@ -322,7 +294,7 @@ class DataApi:
                 if old is not None and self._may_stand_in(old.entry, now, outcome):
                     self.cached += 1
                     answer = _Answer(old.value, old.entry.fetched_at, instead_of=outcome)
-            elif isinstance(outcome, _Unchanged):
+            elif isinstance(outcome, Unchanged):
                 keep(endpoint.path, now, outcome.stored.entry.vouched, outcome.stored.entry.body)
                 answer = _Answer(outcome.stored.value, now)
             elif outcome.value is None and not endpoint.keep_missing:
@@ -335,7 +307,11 @@ class DataApi:
                     keep(endpoint.path, now, encode_pages(outcome.pages), body)
             self._answers[endpoint.path] = answer
 
-        exchanges = [self._exchange(endpoint, stored.get(endpoint.path)) for endpoint in endpoints]
+        reading = Reading(self._base_url, self._page_size, self._concurrency, self._cap, self._heard)
+        exchanges = [
+            exchange(endpoint, None if self._policy.refresh else stored.get(endpoint.path), reading)
+            for endpoint in endpoints
+        ]
         yield from self._drive(exchanges, settle)
         if self._cap.remembered() != cap_before:
             keep(self._cap_path, self._clock(), b"", self._cap.remembered())
@@ -351,69 +327,24 @@ class DataApi:
     def _key(self, path: str) -> str:
         return f"{self._namespace}\n{path}"
 
-    def _exchange(self, endpoint: Endpoint[Any], stored: _Stored | None) -> _Exchange:
-        """Yield the requests that `endpoint` takes, be sent their responses, and return what they say.
-
-        Stored pages are asked for with their ETags; if one has changed, the list is read anew. Of what was sent
-        then only the first page is of use: rows may have moved on before those that are asked for next.
-        """
-        in_hand: dict[str, Response] = {}
-        pages = () if stored is None or self._policy.refresh else stored.entry.pages
-        if stored is not None and pages:
-            responses = yield [_Request(path, etag) for path, etag in pages]
-            if all(response.status == 304 for response in responses):
-                return _Unchanged(stored)
-            if responses[0].status != 304:
-                in_hand[pages[0][0]] = responses[0]
-        if endpoint.row is not None:
-            return (yield from self._read_pages(endpoint, endpoint.row, in_hand))
-        response = in_hand.get(endpoint.path) or (yield [_Request(endpoint.path)])[0]
-        return _Fetched(self._value(endpoint, endpoint.path, response), _vouched({endpoint.path: response.etag}))
-
-    def _read_pages(
-        self, endpoint: Endpoint[Any], canonical: Callable[[Any], Any], in_hand: "dict[str, Response]"
-    ) -> _Exchange:
-        etags: dict[str, str | None] = {}
-        listing: Listing[Any, Any] = read_list(self._page_size, self._concurrency, self._cap, canonical)
-        with closing(listing):
-            wanted = next(listing)
-            while True:
-                paths = [f"{endpoint.path}?skip={page.skip}&limit={page.limit}" for page in wanted]
-                lacking = [path for path in paths if path not in in_hand]
-                if lacking or not paths:
-                    in_hand.update(zip(lacking, (yield [_Request(path) for path in lacking]), strict=True))
-                etags.update((path, in_hand[path].etag) for path in paths)
-                rows = [self._value(endpoint, path, in_hand.pop(path)) for path in paths]
-                try:
-                    wanted = listing.send(rows)
-                except StopIteration as stop:
-                    return _Fetched(stop.value, _vouched(etags))
-                except ApiError as error:
-                    raise ApiError(f"GET {self._base_url}{endpoint.path}{error.message}") from error
-
-    def _value(self, endpoint: Endpoint[Any], path: str, response: "Response") -> Any:
+    def _heard(self, path: str, failure: AcmeError | None) -> None:
         assert self._transport is not None
-        try:
-            value = endpoint.read(None if response.status == 404 else response.body)
-        except PayloadError as error:
-            hint = "`acme doctor` checks whether this is a data API"
-            failure = PayloadError(f"GET {self._base_url}{path}: {error.message}", hint)
+        if failure is None:
+            self._transport.succeeded()
+        else:
             self._transport.failed(path, failure)
-            raise failure from error
-        self._transport.succeeded()
-        return value
 
-    def _drive(self, exchanges: Sequence[_Exchange], settle: Callable[[int, _Outcome], None]) -> Iterator[None]:
+    def _drive(self, exchanges: Sequence[Exchange], settle: Callable[[int, _Outcome], None]) -> Iterator[None]:
         """Run the exchanges side by side, each request in a thread, and settle each; yield after every few."""
         received: dict[int, list[Response | AcmeError | None]] = {}
         lacking: dict[int, int] = {}
         parked: list[int] = []
 
         def advance(index: int, results: "Sequence[Response | AcmeError] | None") -> None:
-            exchange = exchanges[index]
+            running = exchanges[index]
             failed = next((result for result in results or () if isinstance(result, AcmeError)), None)
             try:
-                requests = exchange.throw(failed) if failed else exchange.send(results)  # type: ignore[arg-type]  # no error among them
+                requests = running.throw(failed) if failed else running.send(results)  # type: ignore[arg-type]  # no error among them
             except StopIteration as stop:
                 settle(index, stop.value)
             except AcmeError as error:
@@ -467,9 +398,3 @@ class DataApi:
             return self._transport.get(*job.request)
         except AcmeError as error:
             return error
-
-
-def _vouched(etags: Mapping[str, str | None]) -> Pages:
-    """Return the requests with their ETags, or nothing if one has none: then none can be revalidated."""
-    pages = tuple((path, etag) for path, etag in etags.items() if etag is not None)
-    return pages if len(pages) == len(etags) else ()
