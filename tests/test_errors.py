@@ -1,6 +1,8 @@
 """The error tree: every error has its exit code and its name, and the drawing shows the tree as it is."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -122,3 +124,27 @@ def test_the_message_about_a_missing_user_is_fixed(name: str) -> None:
 def test_a_signal_is_no_error_that_code_may_handle() -> None:
     assert not issubclass(Stopped, Exception)
     assert Stopped(ExitCode.TERMINATED).exit == 143
+
+
+def test_a_signal_that_python_would_ignore_ends_the_process() -> None:
+    """One that arrives in the middle of a destructor or a weak reference's callback."""
+    code = """
+import sys
+from acme_cli.errors import ExitCode, Stopped
+from acme_cli.main import end_if_stopped
+sys.unraisablehook = end_if_stopped
+
+class Something:
+    def __del__(self):
+        raise self.what
+
+for what in (ValueError("ignored"), Stopped(ExitCode.TERMINATED)):
+    one = Something()
+    one.what = what
+    del one
+print("went on")
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
+    assert (ran.returncode, ran.stdout) == (143, "")
+    assert ran.stderr.endswith("\nacme: terminated\n")
+    assert "ValueError: ignored" in ran.stderr

@@ -13,6 +13,9 @@ from typing import Any
 
 import httpcore  # noqa: TID253  this module is imported by the transport, on the first miss only
 
+_START = b"HTTP/"
+"""What every response begins with."""
+
 
 class DeadlineBackend(httpcore.NetworkBackend):
     """Connects to a host's addresses in turn, each with its share of what is left until the deadline."""
@@ -50,11 +53,18 @@ class DeadlineBackend(httpcore.NetworkBackend):
 class _DeadlineStream(httpcore.NetworkStream):
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
+        self._is_first = True
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
+        data = self._stream.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
+        if self._is_first and len(data) >= len(_START):
+            if not data.startswith(_START):  # h11 waits for more, and then calls it no answer
+                raise httpcore.RemoteProtocolError("it is not HTTP/1")
+            self._is_first = False
+        return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._is_first = True
         self._stream.write(buffer, _left(timeout, httpcore.WriteTimeout))
 
     def close(self) -> None:
