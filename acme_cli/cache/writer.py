@@ -24,14 +24,14 @@ _SLICE = 0.1
 """Seconds that SQLite waits for a lock before it is asked again: meanwhile it heeds no signal."""
 
 
-class _BytesDisk(diskcache.Disk):  # type: ignore[misc]  # it has no types
-    """Str keys and bytes values, inline. No pickles, no files (CVE-2025-69872)."""
+class _ClosedDisk(diskcache.Disk):  # type: ignore[misc]  # it has no types
+    """Neither pickles nor files (CVE-2025-69872): diskcache turns nothing into rows, and rows into nothing."""
 
     def put(self, key: Any) -> tuple[str, bool]:
-        return str(key), True
+        raise NotImplementedError("keys are stored by the writer alone")
 
     def store(self, value: Any, read: bool, key: Any = None) -> tuple[int, int, None, bytes]:
-        return 0, diskcache.core.MODE_RAW, None, bytes(value)
+        raise NotImplementedError("values are stored by the writer alone")
 
     def get(self, key: Any, raw: Any) -> Any:
         raise NotImplementedError("stored keys are never turned into objects")
@@ -47,7 +47,7 @@ class Writer(diskcache.Cache):  # type: ignore[misc]  # it has no types
     """diskcache on an existing database, without its set-up.
 
     The set-up costs 74 statements, 40 of them writes, applies what the file's Settings table says, and waits a
-    minute for a lock. What `set` needs of it are the attributes below.
+    minute for a lock. What its transactions need are the attributes below.
     """
 
     def __init__(self, folder: Path, timeout: float) -> None:
@@ -55,8 +55,7 @@ class Writer(diskcache.Cache):  # type: ignore[misc]  # it has no types
         self._timeout = timeout
         self._local = threading.local()
         self._txn_id = None
-        self._disk = _BytesDisk(str(folder))
-        self.cull_limit = 0
+        self._disk = _ClosedDisk(str(folder))
 
     @property
     def _con(self) -> sqlite3.Connection:
@@ -149,7 +148,7 @@ def create(folder: Path, size_limit: int) -> None:
     made = folder.with_name(f"{folder.name}.new-{os.urandom(8).hex()}")
     made.mkdir(mode=0o700)
     try:
-        with diskcache.Cache(str(made), disk=_BytesDisk, size_limit=size_limit, cull_limit=0) as cache:
+        with diskcache.Cache(str(made), disk=_ClosedDisk, size_limit=size_limit, cull_limit=0) as cache:
             # They count what nobody asks for, and any trigger that is found later was planted.
             for (trigger,) in cache._sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
                 cache._sql(f"DROP TRIGGER {trigger}")
