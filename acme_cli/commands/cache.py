@@ -124,7 +124,12 @@ def _store(run: Run) -> Iterator[tuple[str, DiskStore]]:
     try:
         yield settings.cache_dir, store
     except (sqlite3.Error, CacheUnusable, OSError) as error:
-        hint = "`acme cache clear` removes what is stored; --cache-dir names another folder"
+        busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+        hint = (
+            "another process is writing to it: try again"
+            if busy
+            else "`acme cache clear` removes what is stored; --cache-dir names another folder"
+        )
         raise UsageError(f"the cache in {settings.cache_dir} cannot be used: {error}", hint) from error
     finally:
         store.close()

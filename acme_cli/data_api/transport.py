@@ -230,9 +230,10 @@ class Transport:
 
 def _read(response: httpx.Response, url: str, deadline: float) -> bytes:
     """Return the body, unpacked. Raises _Failed for one that is too large or packed in an unknown way."""
-    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    packing = response.headers.get("content-encoding", "identity").strip()
+    encoding = packing.lower()
     if encoding not in {"identity", "gzip", "x-gzip", "deflate", ""}:
-        raise _Failed(ApiError(f"GET {url}: the answer is packed as {_short(encoding)}, which was not asked for"), None)
+        raise _Failed(ApiError(f"GET {url}: the answer is packed as {_short(packing)}, which was not asked for"), None)
     chunks = _until(deadline, response)
     if encoding in {"gzip", "x-gzip", "deflate"}:
         chunks = _unpacked(chunks)

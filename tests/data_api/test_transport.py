@@ -779,3 +779,9 @@ def test_broken_answers_are_our_errors(answer: bytes) -> None:
         thread.join()
     assert isinstance(error, ApiError)
     assert error.exit is ExitCode.API_ERROR
+
+
+def test_a_token_that_comes_back_as_a_packing_is_not_shown(router: respx.MockRouter) -> None:
+    router.get(URL).respond(200, headers={"content-encoding": "S3cret-Token"})
+    error = failure_of(transport_to(router, token="S3cret-Token"))
+    assert "s3cret" not in error.message.lower()
