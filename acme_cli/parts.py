@@ -5,7 +5,7 @@ import resource
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 
@@ -85,15 +85,9 @@ def _read(file: str, wanted: set[str], shared: dict[PopularProduct, PopularProdu
 def _lines(file: str) -> Iterator[bytes]:
     try:
         with Path(file).open("rb") as stream:
-            yield from _whole_lines(stream)
+            yield from filter(bytes.strip, stream)  # blank lines are none
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from error
-
-
-def _whole_lines(stream: BinaryIO) -> Iterator[bytes]:
-    for line in stream:
-        if line.strip():
-            yield line
 
 
 class _Lacking(Exception):

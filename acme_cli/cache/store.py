@@ -6,8 +6,6 @@ from typing import Protocol
 
 import msgspec
 
-Belongs = Callable[[str, bytes], bool]
-
 
 class Stats(msgspec.Struct, frozen=True):
     """What is stored: `size` in bytes on disk, times in seconds since 1970, `groups` by the data API's base URL."""

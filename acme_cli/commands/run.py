@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from acme_cli.errors import AcmeError, UsageError
 from acme_cli.output.sanitise import visible
-from acme_cli.output.write import check_reader, in_pieces, keep_secret, write_stderr, write_stdout
+from acme_cli.output.write import check_reader, keep_secret, write_stderr, write_stdout
 from acme_cli.settings import SETTINGS, Settings, resolve
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Run:
         if output is None:
             parts: list[bytes] = []
             yield parts.append if at_once else write_stdout
-            for part in in_pieces(parts):
+            for part in parts:
                 write_stdout(part)
             return
         from acme_cli.output.files import locked, replaced

@@ -6,7 +6,7 @@ interrupt finds one owner and the outcome does not depend on which response came
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -22,8 +22,6 @@ from .paging import LimitCap
 if TYPE_CHECKING:
     from .pool import Pool
     from .transport import Response, Transport
-
-T = TypeVar("T")
 
 _CAP_KEPT_FOR = 7 * 24 * 3600.0
 _TICK = 0.1
@@ -143,7 +141,7 @@ class DataApi:
             if next_one.path not in asked and next_one.path not in self._settled
         ]
         missing += self._not_stored(led_to, stored)
-        if self._policy.ttl and not self._policy.refresh:
+        if self.stores:
             yield from self._fetch_once(missing, stored)
         elif missing:
             yield from self._fetch(missing, stored)
