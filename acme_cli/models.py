@@ -1,6 +1,8 @@
 """What the shop has, and what the answer is made of. Frozen; a date is in microseconds since 1970, UTC."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 
 import msgspec
 
@@ -21,12 +23,34 @@ class Product(msgspec.Struct, frozen=True, gc=False):
     size: int | None = None
 
 
-class Purchase(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One purchase. A missing or unreadable date is None and counts as the oldest."""
+class Purchase(msgspec.Struct, frozen=True, gc=False):
+    """One purchase of a product. A missing or unreadable date is None and counts as the oldest."""
 
     username: str
-    product_id: int
     date: int | None = None
+
+
+_date = attrgetter("date")
+
+
+class Purchases(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """All purchases of one product, newest first; equal and missing dates keep the API's order.
+
+    Those without a date stand last: there are fewer `dates` than `usernames` then.
+    """
+
+    usernames: list[str]
+    dates: list[int]
+
+    @classmethod
+    def of(cls, purchases: Iterable[Purchase]) -> "Purchases":
+        """Return them in that order, given in the API's."""
+        dated: list[Purchase] = []
+        undated: list[Purchase] = []
+        for one in purchases:
+            (undated if one.date is None else dated).append(one)
+        dated.sort(key=_date, reverse=True)  # stable, in reverse as well
+        return cls([one.username for one in [*dated, *undated]], [*map(_date, dated)])
 
 
 class PopularProduct(msgspec.Struct, frozen=True):

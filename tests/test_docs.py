@@ -12,7 +12,7 @@ import typer
 
 from acme_cli.errors import ExitCode
 from acme_cli.main import build
-from acme_cli.models import Product, Purchase, parse_date
+from acme_cli.models import Product, Purchase, Purchases, parse_date
 from acme_cli.output.structured import FIELDS
 from acme_cli.output.table import render_table
 from acme_cli.ranking import Tally, rank
@@ -115,8 +115,8 @@ def test_the_picture_of_the_table_is_what_it_shows_at_80_columns() -> None:
         found = shop.product(product_id)
         product = None if found is None else Product(found.id, found.face, found.price, found.size)
         rows = shop.by_product(product_id, limit=1000)
-        purchases = [Purchase(row.username, row.product_id, parse_date(row.date)) for row in rows]
-        tallies.append(Tally(product_id, product, purchases))
+        purchases = [Purchase(row.username, parse_date(row.date)) for row in rows]
+        tallies.append(Tally(product_id, product, Purchases.of(purchases)))
     shown = render_table(
         "Frannie79", rank(tallies), width=80, colour=False, terminal=True, note="data fetched just now"
     )

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acme_cli import ranking
-from acme_cli.models import PopularProduct, Product, Purchase
+from acme_cli.models import PopularProduct, Product, Purchase, Purchases
 
 Candidate = tuple[int, Product | None, Sequence[Purchase]]
 
@@ -21,13 +21,16 @@ def rank(
     candidates: Iterable[Candidate], *, excluded: Collection[str] = (), since: int | None = None
 ) -> list[PopularProduct]:
     """Return the ranking of products with their purchases."""
-    tallies = [ranking.Tally(*candidate, since=since, by_buyer=bool(excluded)) for candidate in candidates]
+    tallies = [
+        ranking.Tally(product_id, product, Purchases.of(purchases), since=since, by_buyer=bool(excluded))
+        for product_id, product, purchases in candidates
+    ]
     return ranking.rank(tallies, excluded=excluded)
 
 
 def bought(product_id: int, *purchases: tuple[str, int | None]) -> Candidate:
     product = Product(product_id, f"({product_id})", 10 * product_id, product_id)
-    return product_id, product, [Purchase(name, product_id, date) for name, date in purchases]
+    return product_id, product, [Purchase(name, date) for name, date in purchases]
 
 
 def test_nothing_bought() -> None:
@@ -57,7 +60,7 @@ def test_nobody_bought_it_with_a_date() -> None:
 
 
 def test_a_product_whose_details_are_gone_stays() -> None:
-    (one,) = rank([(7, None, [Purchase("ann", 7, 1)])])
+    (one,) = rank([(7, None, [Purchase("ann", 1)])])
     assert (one.id, one.face, one.price, one.size, one.recent) == (7, None, None, None, ("ann",))
 
 
@@ -157,7 +160,7 @@ def test_what_is_given_is_left_as_it_was(candidates: list[Candidate]) -> None:
 
 @pytest.mark.parametrize("count", [11, 99, 100, 101, 25_000])
 def test_many_purchases(count: int) -> None:
-    purchases = [Purchase(f"user {number % 1_000}", 7, number) for number in range(count)]
+    purchases = [Purchase(f"user {number % 1_000}", number) for number in range(count)]
     (one,) = rank([(7, None, purchases)])
     assert (one.purchases, one.buyers, one.last_purchased) == (count, min(count, 1_000), count - 1)
     assert one.recent[0] == f"user {(count - 1) % 1_000}"

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import msgspec
 
 from acme_cli.errors import PayloadError, UsageError
-from acme_cli.models import Product, Purchase, User
+from acme_cli.models import Product, Purchases, User
 
 from . import payloads
 
@@ -33,7 +33,9 @@ class Endpoint(msgspec.Struct, Generic[T], frozen=True):
     read: Callable[[bytes | None], Any]
     canonical: msgspec.json.Decoder[T]
     row: Callable[[Any], Any] | None = None
-    """For a list that is paged: turns one row of it, all pages read, into its canonical form."""
+    """For a list that is paged: what is kept of a row of it."""
+    whole: Callable[[list[Any]], T] | None = None
+    """What becomes of these once all pages are read; without it, they are the value."""
     keep_missing: bool = True
     """Whether it may be remembered that there is no such thing."""
     leads_to: Callable[[T], "list[Endpoint[Any]]"] | None = None
@@ -44,7 +46,7 @@ _user: msgspec.json.Decoder[User | None] = msgspec.json.Decoder(User | None)
 _users: msgspec.json.Decoder[list[User]] = msgspec.json.Decoder(list[User])
 _ids: msgspec.json.Decoder[list[int]] = msgspec.json.Decoder(list[int])
 _product: msgspec.json.Decoder[Product | None] = msgspec.json.Decoder(Product | None)
-_purchases: msgspec.json.Decoder[list[Purchase]] = msgspec.json.Decoder(list[Purchase])
+_purchases: msgspec.json.Decoder[Purchases] = msgspec.json.Decoder(Purchases)
 
 
 def users() -> Endpoint[list[User]]:
@@ -71,9 +73,10 @@ def product(product_id: int) -> Endpoint[Product | None]:
     return Endpoint(f"products/{product_id}", _read_product, _product)
 
 
-def buyers(product_id: int) -> Endpoint[list[Purchase]]:
-    """Every purchase of the product, over all pages, in the API's order."""
-    return Endpoint(f"purchases/by_product/{product_id}", _read_purchases, _purchases, row=payloads.purchase)
+def buyers(product_id: int) -> Endpoint[Purchases]:
+    """Every purchase of the product, over all pages."""
+    path = f"purchases/by_product/{product_id}"
+    return Endpoint(path, _read_purchases, _purchases, row=payloads.purchase, whole=Purchases.of)
 
 
 def of_products(ids: Iterable[int]) -> list[Endpoint[Any]]:

@@ -97,7 +97,8 @@ def _read_pages(
             try:
                 wanted = listing.send(rows)
             except StopIteration as stop:
-                return Fetched(stop.value, _vouched(etags))
+                value = stop.value if endpoint.whole is None else endpoint.whole(stop.value)
+                return Fetched(value, _vouched(etags))
             except ApiError as error:
                 raise ApiError(f"GET {reading.base_url}{endpoint.path}{error.message}") from error
 

@@ -20,7 +20,7 @@ from acme_cli.data_api import endpoints
 from acme_cli.data_api.client import DataApi
 from acme_cli.data_api.transport import Response
 from acme_cli.errors import AcmeError, ApiError, ApiStatusError, ApiUnreachable, OfflineMiss, PayloadError
-from acme_cli.models import Product, Purchase, User
+from acme_cli.models import Product, Purchases, User
 
 BASE = "http://shop.example/api/"
 START = 1_800_000_000.0
@@ -167,7 +167,7 @@ def test_answers_come_in_the_order_asked_and_failures_are_values(world: World) -
     assert broken is world.shop.failing["products/2"]
     assert isinstance(unreadable, PayloadError)
     assert unreadable.message == f"GET {BASE}products/3: $: expected object, got array"
-    assert buyers == [Purchase("ann", 1), Purchase("bob", 1)]
+    assert buyers == Purchases(["ann", "bob"], [])
     assert recent == [1, 2]
     assert nobody is None
     assert (api.requests, api.answered, api.cached) == (7, 7, 0)
@@ -209,7 +209,7 @@ def test_a_fresh_answer_needs_no_connection(world: World) -> None:
         assert api.gather(asked) == first
     assert (api.requests, api.answered, api.cached) == (0, 5, 5)
     assert api.oldest == START
-    assert [len(answer) for answer in first[3:]] == [250, 0]
+    assert [len(first[3].usernames), len(first[4])] == [250, 0]
 
 
 def test_that_a_user_is_missing_is_never_remembered(world: World) -> None:
@@ -345,7 +345,7 @@ def test_a_list_of_which_one_page_changed_is_read_anew(world: World, changed: in
     world.clock.now += TTL
     world.shop.forget_log()
     (buyers,) = world.ask(endpoints.buyers(7))
-    assert [purchase.username for purchase in buyers] == [name for _, name in world.shop.purchases[7]]
+    assert buyers.usernames == [name for _, name in world.shop.purchases[7]]
     unconditional = sorted(path for path, etag in world.shop.log if etag is None)
     assert sorted({path for path, etag in world.shop.log if etag is not None}) == pages
     assert len(unconditional) == len(set(unconditional))
@@ -357,7 +357,7 @@ def test_a_list_that_grew_or_shrank_is_read_to_its_new_end(world: World) -> None
     for length in (150, 250, 400, 100, 5, 0, 150):
         world.shop.purchases = {7: everybody[:length]}
         (buyers,) = world.ask(endpoints.buyers(7))
-        assert [purchase.username for purchase in buyers] == [name for _, name in everybody[:length]]
+        assert buyers.usernames == [name for _, name in everybody[:length]]
         world.clock.now += TTL
 
 
@@ -395,7 +395,7 @@ def test_whether_the_limit_is_capped_is_found_out_once_a_week(world: World) -> N
         world.clock.now += days * DAY
         world.shop.forget_log()
         (buyers,) = world.ask(endpoints.buyers(7))
-        assert len(buyers) == 40
+        assert len(buyers.usernames) == 40
         asked_more.append(probes(world.shop))
     assert asked_more == [0, 0, 0, 1]
 
@@ -424,7 +424,7 @@ def test_lists_of_a_server_that_caps_the_limit_are_whole(world: World, cap: int)
     }
     for _ in range(2):
         lists = world.ask(*map(endpoints.buyers, range(5)))
-        assert [len(rows) for rows in lists] == [0, 9, cap, 120, 333]
+        assert [len(each.usernames) for each in lists] == [0, 9, cap, 120, 333]
         world.clock.now += TTL
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from acme_cli.data_api import endpoints
 from acme_cli.data_api.endpoints import segment
 from acme_cli.errors import ExitCode, UsageError
-from acme_cli.models import Product, Purchase, User
+from acme_cli.models import Product, Purchase, Purchases, User
 
 brisk = settings(max_examples=200, deadline=None, derandomize=True)
 
@@ -110,5 +110,8 @@ def test_bodies_become_values() -> None:
     listed = endpoints.buyers(7)
     assert listed.row is not None
     rows = listed.read(body % (1, second))
-    assert [listed.row(row) for row in rows] == [Purchase("ann", 7, 0), Purchase("bob", 8)]
+    assert listed.whole is not None
+    kept = [listed.row(row) for row in rows]
+    assert kept == [Purchase("ann", 0), Purchase("bob")]
+    assert listed.whole(kept) == Purchases(["ann", "bob"], [0])
     assert rows != listed.read(body % (3, second)), "the id tells rows apart while pages are read"
