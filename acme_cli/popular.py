@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain, filterfalse, islice
 from typing import Any
 
 import msgspec
@@ -60,50 +60,55 @@ def rankings(
     failed: dict[int, AcmeError] = {}
     known: dict[str, _Customer] = {}
     windows = (
-        _Window([known.get(name) or _Customer(name, limit, listed=listed) for name in names])
+        _Window([known.get(name) or _Customer.of(name, limit, listed=listed) for name in names])
         for names in _batches(usernames)
     )
 
-    def is_counted(product_id: int) -> bool:
-        if product_id not in tallies and product_id not in failed:
-            asked = endpoints.of_products([product_id])
-            if not api.has_answers(asked):
-                return False
-            product, purchases = api.answers(asked)
-            error = next((answer for answer in (product, purchases) if isinstance(answer, AcmeError)), None)
-            if error is None:
-                tallies[product_id] = Tally(product_id, product, purchases, since=since, by_buyer=exclude_self)
+    def are_counted(product_ids: Sequence[int], new: dict[int, tuple[Endpoint[Any], Endpoint[Any]]]) -> bool:
+        """Count those of them that are new and whose answers are there by now; return whether those are all."""
+        lacking = [product_id for product_id in product_ids if product_id in new]
+        if not lacking:
+            return True
+        ready = [product_id for product_id in lacking if api.has_answers(new[product_id])]
+        asked = [endpoint for product_id in ready for endpoint in new.pop(product_id)]
+        answers = iter(api.answers(asked))
+        for product_id, product, purchases in zip(ready, answers, answers, strict=True):
+            if isinstance(product, AcmeError):
+                failed[product_id] = product
+            elif isinstance(purchases, AcmeError):
+                failed[product_id] = purchases
             else:
-                failed[product_id] = error
-            api.drop(asked, settled=True)
-        return True
+                tallies[product_id] = Tally(product_id, product, purchases, since=since, by_buyer=exclude_self)
+        api.drop(asked, settled=True)
+        return len(ready) == len(lacking)
 
     def ranking(customer: _Customer) -> Ranking:
         error = customer.error
         if failed and error is None:
             error = next((failed[one] for one in customer.product_ids if one in failed), None)
+        if error is None:
+            counted = map(tallies.__getitem__, customer.product_ids)
+            excluded = (customer.username, customer.spelt) if exclude_self else ()
+            return Ranking(customer.username, rank(counted, excluded=excluded))
         if isinstance(error, ApiError | ApiUnreachable) and api.is_dead():
             raise error
-        if error is not None:
-            return Ranking(customer.username, error=error)
-        counted = [tallies[product_id] for product_id in customer.product_ids]
-        excluded = (customer.username, customer.spelt) if exclude_self else ()
-        return Ranking(customer.username, rank(counted, excluded=excluded))
+        return Ranking(customer.username, error=error)
 
     window = next(windows, None)
     while window is not None:
         window.hear(api)
-        wanted = dict.fromkeys(chain.from_iterable([customer.product_ids for customer in window.customers]))
-        new = endpoints.of_products([one for one in wanted if one not in tallies and one not in failed])
+        wanted = chain.from_iterable([customer.product_ids for customer in window.customers])
+        unknown = dict.fromkeys(filterfalse(tallies.__contains__, wanted))
+        new = {one: endpoints.of_product(one) for one in unknown if one not in failed}
+        # A name may come again; the cache remembers only who is known.
+        known.update({one.username: one.settled() for one in window.customers if one.error or not api.stores})
         coming = next(windows, None)
         due = deque(window.customers)
-        for _ in chain(api.asking([*new, *(coming.endpoints if coming else ())]), [None]):
-            while due and (not new or all(map(is_counted, due[0].product_ids))):
+        asked = [*chain.from_iterable(new.values()), *(coming.endpoints if coming else ())]
+        for _ in chain(api.asking(asked), [None]):
+            while due and (not new or are_counted(due[0].product_ids, new)):
                 yield ranking(due.popleft())
-        again = {endpoint.path for endpoint in coming.endpoints} if coming else set()
-        api.drop(endpoint for endpoint in window.endpoints if endpoint.path not in again)
-        if not api.stores:
-            known.update((customer.username, customer.settled()) for customer in window.customers)
+        api.drop(window.endpoints)
         window = coming
 
 
@@ -119,19 +124,23 @@ def _batches(batches: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
             yield window
 
 
-class _Customer:
+class _Customer(msgspec.Struct):
     """One user on the way from a name to a ranking: what to ask for, and what is known by now."""
 
-    def __init__(self, username: str, limit: int, *, listed: bool) -> None:
-        self.username = self.spelt = username
-        self.product_ids: list[int] = []
-        self.endpoints: Sequence[Endpoint[Any]] = ()
-        self.error: AcmeError | None = None
+    username: str
+    spelt: str
+    endpoints: Sequence[Endpoint[Any]] = ()
+    product_ids: Sequence[int] = ()
+    error: AcmeError | None = None
+
+    @classmethod
+    def of(cls, username: str, limit: int, *, listed: bool) -> "_Customer":
+        """Return one of whom nothing is known."""
         try:
             asked = endpoints.of_user(username, limit)
-            self.endpoints = asked[1:] if listed else asked
         except UsageError as error:
-            self.error = error
+            return cls(username, username, error=error)
+        return cls(username, username, asked[1:] if listed else asked)
 
     def settled(self) -> "_Customer":
         """Return the same with nothing left to ask for."""
@@ -140,11 +149,8 @@ class _Customer:
 
     def hear(self, api: DataApi, answers: Sequence[Any]) -> None:
         """Take in what the API says to `endpoints`."""
-        if not self.endpoints:
-            return
-        *users, recent = answers
-        user: User | AcmeError | None
-        for user in users:
+        if len(answers) > 1:
+            user: User | AcmeError | None = answers[0]
             if user is None:
                 # What was said of an unknown user's purchases must not outlive that: he may come to exist.
                 api.forget(self.endpoints[-1])
@@ -154,6 +160,7 @@ class _Customer:
                 self.error = user
                 return
             self.spelt = user.username
+        recent = answers[-1]
         if isinstance(recent, AcmeError):
             self.error = recent
         else:
@@ -172,6 +179,7 @@ class _Window:
         answers = api.gather(self.endpoints)
         start = 0
         for customer in self.customers:
-            end = start + len(customer.endpoints)
-            customer.hear(api, answers[start:end])
-            start = end
+            if customer.endpoints:
+                end = start + len(customer.endpoints)
+                customer.hear(api, answers[start:end])
+                start = end

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from zlib import crc32
 
 import msgspec
 
@@ -36,6 +37,8 @@ class DamagedEntry(Exception):
 _HEAD = struct.Struct(">Id?I")
 """A CRC-32 over the key and all that follows, `fetched_at`, whether the body is packed, the length of `vouched`; after
 them it and the body."""
+_HEAD_SIZE = _HEAD.size
+_read_head = _HEAD.unpack_from
 
 _LARGE = 2**20
 """Bytes from which on a body is packed: that of a product with a million purchases would be copied five times on its
@@ -58,29 +61,38 @@ def to_bytes(key: str, entry: Entry) -> bytes:
     packed = len(entry.body) >= _LARGE
     body = zlib.compress(entry.body, 1) if packed else entry.body
     head = _HEAD.pack(0, entry.fetched_at, packed, len(entry.vouched))[4:]
-    checksum = zlib.crc32(key.encode())
+    checksum = crc32(key.encode())
     for part in (head, entry.vouched, body):
-        checksum = zlib.crc32(part, checksum)
+        checksum = crc32(part, checksum)
     return b"".join((checksum.to_bytes(4, "big"), head, entry.vouched, body))
+
+
+def verified(key: str, stored: bytes) -> tuple[float, bytes]:
+    """Return `fetched_at` and the body of the entry stored under `key`, which is all that a fresh one is good for.
+
+    Raises DamagedEntry if the bytes are not those of that entry.
+    """
+    try:
+        checksum, fetched_at, packed, length = _read_head(stored)
+    except struct.error as error:
+        raise DamagedEntry(f"what is stored as {key!r} is too short") from error
+    if checksum != crc32(stored[4:], crc32(key.encode())):
+        raise DamagedEntry(f"the checksum of {key!r} does not match")
+    start = _HEAD_SIZE + length
+    if start > len(stored):
+        raise DamagedEntry(f"what is stored as {key!r} is too short")
+    body = stored[start:]
+    return fetched_at, _unpacked(key, body) if packed else body
 
 
 def from_bytes(key: str, stored: bytes) -> Entry:
     """Return the entry stored under `key`. Raises DamagedEntry if the bytes are not those of that entry."""
-    try:
-        checksum, fetched_at, packed, length = _HEAD.unpack_from(stored)
-    except struct.error as error:
-        raise DamagedEntry(f"what is stored as {key!r} is too short") from error
-    view = memoryview(stored)
-    if checksum != zlib.crc32(view[4:], zlib.crc32(key.encode())):
-        raise DamagedEntry(f"the checksum of {key!r} does not match")
-    start = _HEAD.size + length
-    if start > len(view):
-        raise DamagedEntry(f"what is stored as {key!r} is too short")
-    body = _unpacked(key, view[start:]) if packed else view[start:]
-    return Entry(fetched_at, stored[_HEAD.size : start], body)
+    fetched_at, body = verified(key, stored)
+    *_, length = _read_head(stored)
+    return Entry(fetched_at, stored[_HEAD_SIZE : _HEAD_SIZE + length], body)
 
 
-def _unpacked(key: str, body: memoryview) -> bytes:
+def _unpacked(key: str, body: bytes) -> bytes:
     unpack = zlib.decompressobj()
     try:
         unpacked = unpack.decompress(body, LARGEST_BODY)

@@ -13,6 +13,13 @@ class Policy(msgspec.Struct, frozen=True):
     refresh: bool = False
     offline: bool = False
 
+    def fresh_after(self, now: float) -> float:
+        """Return when a response must have been fetched to be fresh at `now`: after that, and not after `now`.
+
+        One from the future (the clock was set back) is not fresh, but may stand in.
+        """
+        return now if self.refresh else now - self.ttl
+
 
 class Standing(Enum):
     """What a stored response may be used for."""
@@ -23,11 +30,7 @@ class Standing(Enum):
 
 
 def standing(fetched_at: float, now: float, policy: Policy) -> Standing:
-    """Return what a response fetched at `fetched_at` (seconds) may be used for at `now`.
-
-    One from the future (the clock was set back) is not fresh, but may stand in.
-    """
-    age = now - fetched_at
-    if 0 <= age < policy.ttl and not policy.refresh:
+    """Return what a response fetched at `fetched_at` (seconds) may be used for at `now`."""
+    if policy.fresh_after(now) < fetched_at <= now:
         return Standing.FRESH
-    return Standing.STALE if age <= policy.ttl + policy.max_stale else Standing.EXPIRED
+    return Standing.STALE if now - fetched_at <= policy.ttl + policy.max_stale else Standing.EXPIRED

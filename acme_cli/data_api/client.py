@@ -5,12 +5,13 @@ interrupt finds one owner and the outcome does not depend on which response came
 """
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from acme_cli.cache.entry import LARGEST_BODY, Body, DamagedEntry, Entry, encode_pages, from_bytes, to_bytes
+from acme_cli.cache.entry import LARGEST_BODY, Body, DamagedEntry, Entry, encode_pages, from_bytes, to_bytes, verified
 from acme_cli.cache.freshness import Policy, Standing, standing
 from acme_cli.cache.store import Guarded
 from acme_cli.errors import AcmeError, OfflineMiss
@@ -43,13 +44,8 @@ class _Job(NamedTuple):
     request: Request
 
 
-class _Answer(msgspec.Struct, frozen=True):
-    """What is answered: a value or what took its place; when it was fetched; the failure that it stands in for."""
-
-    value: Any
-    fetched_at: float | None = None
-    instead_of: AcmeError | None = None
-
+_Answer = tuple[Any, float | None]
+"""A value or what took its place, and when it was fetched."""
 
 _Outcome = Fetched | Unchanged | AcmeError
 
@@ -91,6 +87,8 @@ class DataApi:
         self._transport: Transport | None = None
         self._pool: Pool[_Job, Response | AcmeError] | None = None
         self._answers: dict[str, _Answer] = {}
+        self._stand_ins: dict[str, AcmeError] = {}
+        """The failures for which stored data stands in, by path."""
         self._settled: set[str] = set()
         self._cap = LimitCap()
         self._cap_path = f"limit-cap?limit={page_size}"
@@ -153,22 +151,25 @@ class DataApi:
     def answers(self, endpoints: Sequence[Endpoint[Any]]) -> list[Any]:
         """Return the answers to what was asked, in order; an AcmeError in place of what failed."""
         answers = [self._answers[endpoint.path] for endpoint in endpoints]
-        self.failure = self.failure or next((answer.instead_of for answer in answers if answer.instead_of), None)
-        times = [answer.fetched_at for answer in answers if answer.fetched_at is not None]
+        if self._stand_ins and self.failure is None:
+            failures = (self._stand_ins.get(endpoint.path) for endpoint in endpoints)
+            self.failure = next(filter(None, failures), None)
+        times = [fetched_at for _, fetched_at in answers if fetched_at is not None]
         if times:
             self.oldest = min(times) if self.oldest is None else min(self.oldest, *times)
             self.newest = max(times) if self.newest is None else max(self.newest, *times)
-        return [answer.value for answer in answers]
+        return [value for value, _ in answers]
 
     def drop(self, endpoints: Iterable[Endpoint[Any]], *, settled: bool = False) -> None:
         """Let go of these answers, so that memory does not grow with what was asked.
 
         What is `settled` will not be gathered again, so nothing leads to it any more.
         """
-        for endpoint in endpoints:
-            self._answers.pop(endpoint.path, None)
-            if settled:
-                self._settled.add(endpoint.path)
+        paths = [endpoint.path for endpoint in endpoints]
+        for path in paths:
+            self._answers.pop(path, None)
+        if settled:
+            self._settled.update(paths)
 
     def forget(self, endpoint: Endpoint[Any]) -> None:
         """Remove what is stored of the endpoint."""
@@ -188,47 +189,58 @@ class DataApi:
 
         What is found of those is put into `stored`.
         """
-        asked = {endpoint.path: endpoint for endpoint in endpoints if endpoint.path not in self._answers}
+        start = self._key("")
+        asked = {start + one.path: one for one in endpoints if one.path not in self._answers}
         if not asked:
             return []
         self.answered += len(asked)
-        found = self._load(asked.values())
-        stored.update(found)
+        self._load(asked, stored)
+        missing = [endpoint for endpoint in asked.values() if endpoint.path not in self._answers]
+        if not self._policy.offline:
+            return missing
         now = self._clock()
-        return [endpoint for path, endpoint in asked.items() if not self._answer_stored(endpoint, found.get(path), now)]
+        self._answers.update((one.path, self._offline(one, stored.get(one.path), now)) for one in missing)
+        return []
 
-    def _load(self, endpoints: Iterable[Endpoint[Any]]) -> dict[str, Stored]:
-        """Return what is stored of the endpoints, by path; and on the way learn what is known of the limit's cap."""
-        start = self._key("")
-        keys = {start + endpoint.path: endpoint for endpoint in endpoints}
+    def _load(self, asked: Mapping[str, Endpoint[Any]], stored: dict[str, Stored]) -> None:
+        """Answer, of what is asked by key, what is stored and fresh; put into `stored` what is only stored.
+
+        On the way learn what is known of the limit's cap.
+        """
+        answers = self._answers
+        before = len(answers)
         cap_key = self._key(self._cap_path)
-        found: dict[str, Stored] = {}
-        for key, data in self._store.get_many([*keys, cap_key]).items():
-            endpoint = keys.get(key)
+        found = self._store.get_many([*asked, cap_key])
+        now = self._clock()
+        fresh_after = self._policy.fresh_after(now)
+        self._recall_cap(cap_key, found.pop(cap_key, b""), now)
+        for key, data in found.items():
+            endpoint = asked[key]
             try:
-                entry = from_bytes(key, data)
-                if endpoint is not None:
-                    found[endpoint.path] = Stored(entry, endpoint.canonical.decode(entry.body))
-                elif 0 <= self._clock() - entry.fetched_at < _CAP_KEPT_FOR and not self._policy.refresh:
-                    self._cap.recall(bytes(entry.body))
+                fetched_at, body = verified(key, data)
+                value = endpoint.decode(body)
             except (DamagedEntry, ValueError):
                 continue  # what cannot be read is asked for again
-        return found
+            if fresh_after < fetched_at <= now:
+                answers[endpoint.path] = value, fetched_at
+            else:
+                stored[endpoint.path] = Stored(from_bytes(key, data), value)
+        self.cached += len(answers) - before
 
-    def _answer_stored(self, endpoint: Endpoint[Any], stored: Stored | None, now: float) -> bool:
-        """Answer from what is stored if that is fresh, or all there may be; return whether that settles it."""
-        if stored is not None:
-            how = standing(stored.entry.fetched_at, now, self._policy)
-            if how is Standing.FRESH or (self._policy.offline and how is Standing.STALE):
-                self.cached += 1
-                self._answers[endpoint.path] = _Answer(stored.value, stored.entry.fetched_at)
-                return True
-        if self._policy.offline:
-            kind = "nothing" if stored is None else "nothing recent enough"
-            hint = "ask once without --offline, or allow older data with --max-stale"
-            url = f"{self._base_url}{endpoint.path}"
-            self._answers[endpoint.path] = _Answer(OfflineMiss(f"offline, and {kind} is stored of {url}", hint))
-        return self._policy.offline
+    def _recall_cap(self, key: str, data: bytes, now: float) -> None:
+        with suppress(DamagedEntry, ValueError):
+            entry = from_bytes(key, data)
+            if 0 <= now - entry.fetched_at < _CAP_KEPT_FOR and not self._policy.refresh:
+                self._cap.recall(bytes(entry.body))
+
+    def _offline(self, endpoint: Endpoint[Any], stored: Stored | None, now: float) -> _Answer:
+        """Return what is stored if it is not too old for that, or that nothing is."""
+        if stored is not None and standing(stored.entry.fetched_at, now, self._policy) is Standing.STALE:
+            self.cached += 1
+            return stored.value, stored.entry.fetched_at
+        kind = "nothing" if stored is None else "nothing recent enough"
+        hint = "ask once without --offline, or allow older data with --max-stale"
+        return OfflineMiss(f"offline, and {kind} is stored of {self._base_url}{endpoint.path}", hint), None
 
     def _fetch_once(self, endpoints: Sequence[Endpoint[Any]], stored: dict[str, Stored]) -> Iterator[None]:
         """Fetch what no other process is fetching, and wait for the rest to appear in the cache.
@@ -240,12 +252,12 @@ class DataApi:
         waiting = list(endpoints)
         while waiting:
             tried, mine = self._take(waiting, began, last)
-            stored |= self._load(tried)  # once more: it may have been stored just before it became ours
-            now = self._clock()
-            settled = {one.path for one in tried if self._answer_stored(one, stored.get(one.path), now)}
-            missing = [endpoint for endpoint in mine if endpoint.path not in settled]
+            # Once more: it may have been stored just before it became ours.
+            self._load({self._key(endpoint.path): endpoint for endpoint in tried}, stored)
+            done = {endpoint.path for endpoint in tried if endpoint.path in self._answers}
+            missing = [endpoint for endpoint in mine if endpoint.path not in done]
             self._store.release((yield from self._fetch(missing, stored)) if missing else ())
-            done = settled | {endpoint.path for endpoint in mine}
+            done.update(endpoint.path for endpoint in mine)
             waiting = [endpoint for endpoint in waiting if endpoint.path not in done]
             if waiting and not done:
                 time.sleep(pause)
@@ -288,19 +300,20 @@ class DataApi:
             endpoint, now = endpoints[index], self._clock()
             old = stored.get(endpoint.path)
             if isinstance(outcome, AcmeError):
-                answer = _Answer(outcome)
+                answer: _Answer = (outcome, None)
                 if old is not None and self._may_stand_in(old.entry, now, outcome):
                     self.cached += 1
-                    answer = _Answer(old.value, old.entry.fetched_at, instead_of=outcome)
+                    self._stand_ins[endpoint.path] = outcome
+                    answer = (old.value, old.entry.fetched_at)
             elif isinstance(outcome, Unchanged):
                 keep(endpoint.path, now, outcome.stored.entry.vouched, outcome.stored.entry.body)
-                answer = _Answer(outcome.stored.value, now)
+                answer = (outcome.stored.value, now)
             elif outcome.value is None and not endpoint.keep_missing:
-                answer = _Answer(None)
+                answer = (None, None)
                 if old is not None:
                     self.forget(endpoint)
             else:
-                answer = _Answer(outcome.value, now)
+                answer = (outcome.value, now)
                 if self._store.in_use and len(body := msgspec.json.encode(outcome.value)) <= LARGEST_BODY:
                     keep(endpoint.path, now, encode_pages(outcome.pages), body)
             self._answers[endpoint.path] = answer

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import cache, partial
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -31,7 +31,8 @@ class Endpoint(msgspec.Struct, Generic[T], frozen=True):
 
     path: str
     read: Callable[[bytes | None], Any]
-    canonical: msgspec.json.Decoder[T]
+    decode: Callable[[bytes], T]
+    """Turns what is stored of a value into that value; raises ValueError."""
     row: Callable[[Any], Any] | None = None
     """For a list that is paged: what is kept of a row of it."""
     whole: Callable[[list[Any]], T] | None = None
@@ -42,11 +43,11 @@ class Endpoint(msgspec.Struct, Generic[T], frozen=True):
     """What a value makes one ask for next."""
 
 
-_user: msgspec.json.Decoder[User | None] = msgspec.json.Decoder(User | None)
-_users: msgspec.json.Decoder[list[User]] = msgspec.json.Decoder(list[User])
-_ids: msgspec.json.Decoder[list[int]] = msgspec.json.Decoder(list[int])
-_product: msgspec.json.Decoder[Product | None] = msgspec.json.Decoder(Product | None)
-_purchases: msgspec.json.Decoder[Purchases] = msgspec.json.Decoder(Purchases)
+_user = msgspec.json.Decoder(User | None).decode
+_users = msgspec.json.Decoder(list[User]).decode
+_ids = msgspec.json.Decoder(list[int]).decode
+_product = msgspec.json.Decoder(Product | None).decode
+_purchases = msgspec.json.Decoder(Purchases).decode
 
 
 def users() -> Endpoint[list[User]]:
@@ -64,7 +65,7 @@ def of_user(username: str, limit: int) -> tuple[Endpoint[User | None], Endpoint[
     path = f"purchases/by_user/{name}?limit={limit}"
     return (
         Endpoint(f"users/{name}", _read_user, _user, keep_missing=False),
-        Endpoint(path, partial(_read_first, limit), _ids, leads_to=of_products),
+        Endpoint(path, _reader_of_first(limit), _ids, leads_to=_of_products),
     )
 
 
@@ -79,9 +80,13 @@ def buyers(product_id: int) -> Endpoint[Purchases]:
     return Endpoint(path, _read_purchases, _purchases, row=payloads.purchase, whole=Purchases.of)
 
 
-def of_products(ids: Iterable[int]) -> list[Endpoint[Any]]:
-    """For each product in turn, what it is and who bought it."""
-    return [ask(product_id) for product_id in ids for ask in (product, buyers)]
+def of_product(product_id: int) -> tuple[Endpoint[Product | None], Endpoint[Purchases]]:
+    """For a product, what it is and who bought it."""
+    return product(product_id), buyers(product_id)
+
+
+def _of_products(ids: Iterable[int]) -> list[Endpoint[Any]]:
+    return [endpoint for product_id in ids for endpoint in of_product(product_id)]
 
 
 def segment(username: str) -> str:
@@ -125,6 +130,11 @@ def _read_purchases(body: bytes | None) -> list[payloads.PurchaseRow]:
 
 def _read_first(limit: int, body: bytes | None) -> list[int]:
     return list(dict.fromkeys([row.product_id for row in _read_purchases(body)[:limit]]))
+
+
+@cache
+def _reader_of_first(limit: int) -> Callable[[bytes | None], list[int]]:
+    return partial(_read_first, limit)
 
 
 def _itself(row: User) -> User:

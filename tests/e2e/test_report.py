@@ -131,6 +131,19 @@ def test_the_same_user_again_and_again_is_asked_for_once(report: Reporter, shop:
         assert shop.paths().count(f"users/{name}") == 1
 
 
+@pytest.mark.parametrize("options", [[], ["--no-cache"], ["--ttl", "0"]])
+def test_whoever_is_unknown_is_asked_for_once_however_far_apart(
+    report: Reporter, shop: "Shop", options: list[str]
+) -> None:
+    names = ["nobody", *(f"u{number % 40}" for number in range(700)), "nobody"]
+    ran = report("-", *options, "--format", "ndjson", "-q", names="\n".join(names).encode())
+    first, *_, last = map(json.loads, ran.out.splitlines())
+    assert first["error"]["code"] == "user_not_found"
+    assert last == first | {"index": 701}
+    repeated = [path for path, times in Counter(shop.paths()).items() if times > 1]
+    assert repeated == []
+
+
 def test_ids_may_be_as_large_as_they_like(report: Reporter, shop: "Shop", acme: "Acme") -> None:
     for place, row in enumerate(shop.by_product[3]):
         row["id"] = 10**23 + place
