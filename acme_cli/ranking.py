@@ -18,6 +18,8 @@ class Tally:
     not count. Only one that is made `by_buyer` can leave people out.
     """
 
+    __slots__ = ("_buyers", "at", "everyone", "purchases")
+
     def __init__(
         self,
         product_id: int,
@@ -67,6 +69,8 @@ class Tally:
 
 class _Places(dict[int, PopularProduct]):
     """One product by its place: the same object each time, since the users in whose ranking it has that share it."""
+
+    __slots__ = ("_product",)
 
     def __init__(self, product: PopularProduct) -> None:
         self._product = product
