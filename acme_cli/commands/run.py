@@ -153,7 +153,7 @@ class Run:
                 def tick(done: int, total: int) -> None:
                     if self.options.get("output") is None:
                         check_reader()
-                    show(says() if says else f"{done} of {total} requests")
+                    show(says or (lambda: f"{done} of {total} requests"))
 
                 api.tick = tick
                 yield api

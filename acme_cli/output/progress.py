@@ -16,8 +16,8 @@ _PAUSE = 0.1
 
 
 @contextmanager
-def progress(enabled: bool) -> Iterator[Callable[[str], None]]:
-    """Give a function that draws how far things are; call it as often as there is news.
+def progress(enabled: bool) -> Iterator[Callable[[Callable[[], str]], None]]:
+    """Give a function that draws how far things are, which it is told how to say; call it as often as there is news.
 
     It draws only if `enabled` (the caller knows whether stderr is a terminal), and nothing in the first 300 ms.
     However the block ends, the line is wiped and the cursor is back. Wipe-out takes what stands on that line, so
@@ -26,7 +26,7 @@ def progress(enabled: bool) -> Iterator[Callable[[str], None]]:
     due = time.monotonic() + _PATIENCE
     drawing: tuple[Live, Spinner] | None = None
 
-    def show(text: str) -> None:
+    def show(says: Callable[[], str]) -> None:
         nonlocal drawing, due
         if not enabled or time.monotonic() < due:
             return
@@ -36,7 +36,7 @@ def progress(enabled: bool) -> Iterator[Callable[[str], None]]:
         live, spinner = drawing
         with suppress(OSError):  # a terminal that went away is no reason to stop working
             live.start()
-            spinner.update(text=text)
+            spinner.update(text=says())
             live.refresh()
 
     try:

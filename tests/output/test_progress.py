@@ -39,10 +39,10 @@ def drawn(
         monkeypatch.setattr(sys, "stderr", stderr)
         with pytest.raises(type(ending)) if ending else nullcontext(), progress(enabled) as show:
             clock.now += after
-            show("1 of 12 requests")
-            show("too soon after it")
+            show(lambda: "1 of 12 requests")
+            show(lambda: "too soon after it")
             clock.now += later
-            show("2 of 12 requests")
+            show(lambda: "2 of 12 requests")
             if ending:
                 raise ending
         stderr.write("END")
@@ -91,7 +91,7 @@ def test_a_terminal_that_went_away_stops_nothing(clock: SimpleNamespace, monkeyp
     monkeypatch.setattr(sys, "stderr", gone)
     with progress(True) as show:
         clock.now += 1
-        show("1 of 12 requests")
+        show(lambda: "1 of 12 requests")
         clock.now += 1
-        show("2 of 12 requests")
+        show(lambda: "2 of 12 requests")
     assert gone.writes > 0
