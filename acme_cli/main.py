@@ -78,6 +78,9 @@ def run() -> NoReturn:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stopper(ending))
     sys.unraisablehook = end_if_stopped
+    if sys.stdout is None:
+        # Closed since the start. What others print, such as help, must fail there as our own answers do.
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
     arguments = sys.argv[1:]
     code: int
     try:
@@ -136,8 +139,7 @@ def _invoke(arguments: list[str]) -> int:
     app = build([arguments[0]] if arguments and arguments[0] in COMMANDS else COMMANDS)
     try:
         code = app(arguments, prog_name="acme", standalone_mode=False)
-        if sys.stdout is not None:
-            sys.stdout.flush()  # of help texts and the like
+        sys.stdout.flush()  # of help texts and the like
     except _ClickException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "acme"

@@ -12,7 +12,7 @@ from mock_server.errors import MockServerError
 @wraps(command.mock)
 def mock(**options: Any) -> None:
     """Run it. Raises UsageError for what its user can put right."""
-    if sys.stdout is None:
+    if sys.__stdout__ is None:
         raise OutputError("stdout is closed, so nobody could read the server's URL", "redirect it to a file")
     try:
         command.mock(**options)

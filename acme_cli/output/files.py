@@ -174,7 +174,7 @@ def _existing(path: str) -> os.stat_result | None:
 
 def _standard_stream(found: os.stat_result) -> int | None:
     """Return 1 or 2 if that is the file found, as with `-o /dev/stdout >>log`: replacing the log would lose it."""
-    for fd, stream in ((1, sys.stdout), (2, sys.stderr)):
+    for fd, stream in ((1, sys.__stdout__), (2, sys.__stderr__)):
         with suppress(OSError):
             if stream is not None and os.path.samestat(os.fstat(fd), found):
                 return fd

@@ -18,7 +18,7 @@ def write_stdout(data: bytes) -> None:
     Raises BrokenPipeError when the reader of a pipe went away, OutputError for every other failure.
     """
     try:
-        if sys.stdout is None:  # closed since the start, so that the number may by now be another file's
+        if sys.__stdout__ is None:  # closed since the start, so that the number may by now be another file's
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))  # noqa: TRY301  said as every other failure is
         write_all(1, data)
     except BrokenPipeError:

@@ -151,8 +151,8 @@ def test_closed_streams_change_no_exit_code(acme: "Acme", closed: str) -> None:
     assert acme("popular", "nobody", "--demo", command=run).code == 3
 
 
-def test_a_version_that_nobody_can_read_is_an_error(acme: "Acme") -> None:
-    for arguments in (["--version"], ["mock", "--port", "0"]):
+def test_what_nobody_can_read_is_an_error(acme: "Acme") -> None:
+    for arguments in (["--version"], ["mock", "--port", "0"], ["-h"], [], ["popular", "--help"], ["cache", "-h"]):
         assert acme(*arguments, command=["/bin/sh", "-c", '"$0" "$@" >&-', acme.program]).code == 8
 
 
