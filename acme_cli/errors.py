@@ -54,6 +54,15 @@ class AcmeError(Exception):
         return self.message
 
 
+def without_frames(error: AcmeError) -> AcmeError:
+    """Return it with bare causes: tracebacks keep the frames of all functions alive, and in these whole responses."""
+    link: BaseException | None = error
+    while link is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+    return error
+
+
 class UsageError(AcmeError):
     """The command line, a setting or an input file is wrong."""
 

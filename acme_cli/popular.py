@@ -59,14 +59,15 @@ def rankings(
     tallies: dict[int, Tally] = {}
     failed: dict[int, AcmeError] = {}
     known: dict[str, _Customer] = {}
+    recent: dict[str, _Customer] = {}
     windows = (
-        _Window([known.get(name) or _Customer.of(name, limit, listed=listed) for name in names])
+        _Window([recent.get(name) or known.get(name) or _Customer.of(name, limit, listed=listed) for name in names])
         for names in _batches(usernames)
     )
 
     def are_counted(product_ids: Sequence[int], new: dict[int, tuple[Endpoint[Any], Endpoint[Any]]]) -> bool:
         """Count those of them that are new and whose answers are there by now; return whether those are all."""
-        lacking = [product_id for product_id in product_ids if product_id in new]
+        lacking = list(dict.fromkeys(filter(new.__contains__, product_ids)))
         if not lacking:
             return True
         ready = [product_id for product_id in lacking if api.has_answers(new[product_id])]
@@ -100,8 +101,9 @@ def rankings(
         wanted = chain.from_iterable([customer.product_ids for customer in window.customers])
         unknown = dict.fromkeys(filterfalse(tallies.__contains__, wanted))
         new = {one: endpoints.of_product(one) for one in unknown if one not in failed}
-        # A name may come again; the cache remembers only who is known.
-        known.update({one.username: one.settled() for one in window.customers if one.error or not api.stores})
+        # A name may come again, soon or much later; then the cache knows it, but for those who failed.
+        recent = {one.username: one.settled() for one in window.customers}
+        known.update({one.username: one for one in window.customers if one.error or not api.stores})
         coming = next(windows, None)
         due = deque(window.customers)
         asked = [*chain.from_iterable(new.values()), *(coming.endpoints if coming else ())]

@@ -3,7 +3,8 @@
 diskcache unpickles, reads and deletes what the rows of its database name, and applies settings that it finds
 there. So reading is done over a read-only connection that takes bytes from plain rows and nothing else, and
 writing by a diskcache that never looks at stored settings (`writer`). Values stay inside the database: there are
-no value files. The folder's name carries the version of what is stored.
+no value files. The folder's name carries the version of what is stored, which changes when one acme could take what
+another has stored for something else; what it merely cannot read, it asks for again.
 """
 
 import os

@@ -6,7 +6,6 @@ from zlib import crc32
 
 import msgspec
 
-Body = bytes | memoryview
 Pages = tuple[tuple[str, str], ...]
 
 
@@ -18,8 +17,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """
 
     fetched_at: float
-    vouched: Body
-    body: Body
+    vouched: bytes
+    body: bytes
 
     @property
     def pages(self) -> Pages:
@@ -57,7 +56,7 @@ def encode_pages(pages: Pages) -> bytes:
 
 
 def to_bytes(key: str, entry: Entry) -> bytes:
-    """Return the stored form. A body that is not packed is copied once on the way in, and not on the way out."""
+    """Return the stored form. A body that is not packed is copied once."""
     packed = len(entry.body) >= _LARGE
     body = zlib.compress(entry.body, 1) if packed else entry.body
     head = _HEAD.pack(0, entry.fetched_at, packed, len(entry.vouched))[4:]
@@ -85,11 +84,16 @@ def verified(key: str, stored: bytes) -> tuple[float, bytes]:
     return fetched_at, _unpacked(key, body) if packed else body
 
 
+def vouched(stored: bytes) -> bytes:
+    """Return the `vouched` of an entry that was verified."""
+    *_, length = _read_head(stored)
+    return stored[_HEAD_SIZE : _HEAD_SIZE + length]
+
+
 def from_bytes(key: str, stored: bytes) -> Entry:
     """Return the entry stored under `key`. Raises DamagedEntry if the bytes are not those of that entry."""
     fetched_at, body = verified(key, stored)
-    *_, length = _read_head(stored)
-    return Entry(fetched_at, stored[_HEAD_SIZE : _HEAD_SIZE + length], body)
+    return Entry(fetched_at, vouched(stored), body)
 
 
 def _unpacked(key: str, body: bytes) -> bytes:

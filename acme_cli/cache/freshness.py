@@ -1,7 +1,5 @@
 """What a stored response is good for, given its age: pure, without a clock."""
 
-from enum import Enum
-
 import msgspec
 
 
@@ -14,23 +12,12 @@ class Policy(msgspec.Struct, frozen=True):
     offline: bool = False
 
     def fresh_after(self, now: float) -> float:
-        """Return when a response must have been fetched to be fresh at `now`: after that, and not after `now`.
+        """Return the time of fetching from which on, up to `now`, a response is fresh: itself not included.
 
         One from the future (the clock was set back) is not fresh, but may stand in.
         """
         return now if self.refresh else now - self.ttl
 
-
-class Standing(Enum):
-    """What a stored response may be used for."""
-
-    FRESH = "answers at once"
-    STALE = "answers if the API cannot"
-    EXPIRED = "may only be revalidated"
-
-
-def standing(fetched_at: float, now: float, policy: Policy) -> Standing:
-    """Return what a response fetched at `fetched_at` (seconds) may be used for at `now`."""
-    if policy.fresh_after(now) < fetched_at <= now:
-        return Standing.FRESH
-    return Standing.STALE if now - fetched_at <= policy.ttl + policy.max_stale else Standing.EXPIRED
+    def may_stand_in(self, fetched_at: float, now: float) -> bool:
+        """Return whether a response that is not fresh answers where the API cannot; else it may be revalidated only."""
+        return now - fetched_at <= self.ttl + self.max_stale

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from acme_cli.cache.entry import LARGEST_BODY, Body, DamagedEntry, Entry, encode_pages, from_bytes, to_bytes, verified
-from acme_cli.cache.freshness import Policy, Standing, standing
+from acme_cli.cache.entry import LARGEST_BODY, DamagedEntry, Entry, encode_pages, to_bytes, verified, vouched
+from acme_cli.cache.freshness import Policy
 from acme_cli.cache.store import Guarded
-from acme_cli.errors import AcmeError, OfflineMiss
+from acme_cli.errors import AcmeError, OfflineMiss, without_frames
 
 from .endpoints import Endpoint
 from .exchange import Exchange, Fetched, Reading, Request, Stored, Unchanged, exchange
@@ -168,6 +168,7 @@ class DataApi:
         paths = [endpoint.path for endpoint in endpoints]
         for path in paths:
             self._answers.pop(path, None)
+            self._stand_ins.pop(path, None)
         if settled:
             self._settled.update(paths)
 
@@ -219,23 +220,23 @@ class DataApi:
             try:
                 fetched_at, body = verified(key, data)
                 value = endpoint.decode(body)
-            except (DamagedEntry, ValueError):
+            except (DamagedEntry, ValueError, RecursionError):
                 continue  # what cannot be read is asked for again
             if fresh_after < fetched_at <= now:
                 answers[endpoint.path] = value, fetched_at
             else:
-                stored[endpoint.path] = Stored(from_bytes(key, data), value)
+                stored[endpoint.path] = Stored(Entry(fetched_at, vouched(data), body), value)
         self.cached += len(answers) - before
 
     def _recall_cap(self, key: str, data: bytes, now: float) -> None:
         with suppress(DamagedEntry, ValueError):
-            entry = from_bytes(key, data)
-            if 0 <= now - entry.fetched_at < _CAP_KEPT_FOR and not self._policy.refresh:
-                self._cap.recall(bytes(entry.body))
+            fetched_at, body = verified(key, data)
+            if 0 <= now - fetched_at < _CAP_KEPT_FOR and not self._policy.refresh:
+                self._cap.recall(body)
 
     def _offline(self, endpoint: Endpoint[Any], stored: Stored | None, now: float) -> _Answer:
         """Return what is stored if it is not too old for that, or that nothing is."""
-        if stored is not None and standing(stored.entry.fetched_at, now, self._policy) is Standing.STALE:
+        if stored is not None and self._policy.may_stand_in(stored.entry.fetched_at, now):
             self.cached += 1
             return stored.value, stored.entry.fetched_at
         kind = "nothing" if stored is None else "nothing recent enough"
@@ -292,7 +293,7 @@ class DataApi:
         cap_before = self._cap.remembered()
         items: dict[str, bytes] = {}
 
-        def keep(path: str, now: float, vouched: Body, body: Body) -> None:
+        def keep(path: str, now: float, vouched: bytes, body: bytes) -> None:
             key = self._key(path)
             items[key] = to_bytes(key, Entry(now, vouched, body))
 
@@ -331,9 +332,8 @@ class DataApi:
         return [key for key in keys if key not in items or not is_stored]
 
     def _may_stand_in(self, entry: Entry, now: float, error: AcmeError) -> bool:
-        if not error.may_use_stale or self._policy.max_stale == 0:
-            return False
-        return standing(entry.fetched_at, now, self._policy) is not Standing.EXPIRED
+        stale_is_allowed = error.may_use_stale and self._policy.max_stale > 0
+        return stale_is_allowed and self._policy.may_stand_in(entry.fetched_at, now)
 
     def _key(self, path: str) -> str:
         return f"{self._namespace}\n{path}"
@@ -359,7 +359,7 @@ class DataApi:
             except StopIteration as stop:
                 settle(index, stop.value)
             except AcmeError as error:
-                settle(index, error)
+                settle(index, without_frames(error))
             else:
                 if not requests:
                     parked.append(index)

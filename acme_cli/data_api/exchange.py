@@ -81,10 +81,10 @@ def exchange(endpoint: Endpoint[Any], stored: Stored | None, reading: Reading) -
 
 
 def _read_pages(
-    endpoint: Endpoint[Any], canonical: Callable[[Any], Any], in_hand: "dict[str, Response]", reading: Reading
+    endpoint: Endpoint[Any], keep: Callable[[Any], Any], in_hand: "dict[str, Response]", reading: Reading
 ) -> Exchange:
     etags: dict[str, str | None] = {}
-    listing: Listing[Any, Any] = read_list(reading.page_size, reading.concurrency, reading.cap, canonical)
+    listing: Listing[Any, Any] = read_list(reading.page_size, reading.concurrency, reading.cap, keep)
     with closing(listing):
         wanted = next(listing)
         while True:

@@ -105,7 +105,7 @@ def _check_length(body: bytes, unread: type[Any], name: str) -> None:
 
 
 def purchase(row: PurchaseRow) -> Purchase:
-    """Return the canonical form of a row; an unreadable date counts as missing."""
+    """Return what is kept of a row; an unreadable date counts as missing."""
     date = None if row.date is None else parse_date(row.date)
     return Purchase(sys.intern(row.username), date)  # one text for all that somebody bought
 

@@ -35,7 +35,7 @@ def _fill(folder: str, source: Path) -> None:
     with sqlite3.connect(file) as stored, diskcache.Cache(folder) as cache, cache.transact():
         for key, value in stored.execute("SELECT key, value FROM Cache"):
             if "\nlimit-cap?" not in key:
-                cache[key] = bytes(from_bytes(key, value).body)
+                cache[key] = from_bytes(key, value).body
 
 
 if __name__ == "__main__":

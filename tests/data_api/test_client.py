@@ -452,6 +452,20 @@ def of_another_kind(key: str, data: bytes) -> bytes:
     return to_bytes(key, Entry(entry.fetched_at, entry.vouched, b'{"other": 1}'))
 
 
+def nested_too_deeply(key: str, data: bytes) -> bytes:
+    entry = from_bytes(key, data)
+    body = b'{"username": "ann", "more": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    return to_bytes(key, Entry(entry.fetched_at, entry.vouched, body))
+
+
+def test_a_failure_that_is_kept_keeps_no_response_alive(world: World) -> None:
+    world.shop.failing = {"products/2": FAILED, "products/3": b"[]"}
+    refused, nonsense = world.ask(endpoints.product(2), endpoints.product(3))
+    for failure in (refused, nonsense, nonsense.__cause__):
+        assert isinstance(failure, Exception)
+        assert failure.__traceback__ is None
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -461,6 +475,7 @@ def of_another_kind(key: str, data: bytes) -> bytes:
         lambda key, data: data[:20] + bytes([data[20] ^ 1]) + data[21:],
         lambda key, data: to_bytes("another key", from_bytes(key, data)),
         of_another_kind,
+        nested_too_deeply,
     ],
 )
 def test_damaged_entries_are_ignored(change: Callable[[str, bytes], bytes]) -> None:

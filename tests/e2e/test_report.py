@@ -131,6 +131,21 @@ def test_the_same_user_again_and_again_is_asked_for_once(report: Reporter, shop:
         assert shop.paths().count(f"users/{name}") == 1
 
 
+def test_a_name_that_comes_again_soon_is_asked_for_once_whatever_the_cache_remembers(
+    report: Reporter, shop: "Shop"
+) -> None:
+    """Old data that stands in for a failure is not fresh, so the cache does not give it back."""
+    names = ["ann", "u1", "u2", "u3", "ann", "u5", "u6"]
+    assert ", 0% cached" in report(*names).err, "what is asked for once is not in the cache as well"
+    shop.fail(500, path="users/ann")
+    for options in (["--ttl", "0"], ["--refresh"], []):
+        shop.log.clear()
+        ran = report(*names, *options)
+        assert len(ran.out.splitlines()) == len(names)
+        repeated = [path for path, times in Counter(shop.paths()).items() if times > 1]
+        assert repeated == [], options
+
+
 @pytest.mark.parametrize("options", [[], ["--no-cache"], ["--ttl", "0"]])
 def test_whoever_is_unknown_is_asked_for_once_however_far_apart(
     report: Reporter, shop: "Shop", options: list[str]
