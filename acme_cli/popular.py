@@ -102,8 +102,8 @@ def rankings(
         unknown = dict.fromkeys(filterfalse(tallies.__contains__, wanted))
         new = {one: endpoints.of_product(one) for one in unknown if one not in failed}
         # A name may come again, soon or much later; then the cache knows it, but for those who failed.
-        recent = {one.username: one.settled() for one in window.customers}
-        known.update({one.username: one for one in window.customers if one.error or not api.stores})
+        recent = {customer.username: customer for customer in window.customers}
+        known.update({name: one for name, one in recent.items() if one.error} if api.stores else recent)
         coming = next(windows, None)
         due = deque(window.customers)
         asked = [*chain.from_iterable(new.values()), *(coming.endpoints if coming else ())]
@@ -144,18 +144,14 @@ class _Customer(msgspec.Struct):
             return cls(username, username, error=error)
         return cls(username, username, asked[1:] if listed else asked)
 
-    def settled(self) -> "_Customer":
-        """Return the same with nothing left to ask for."""
-        self.endpoints = ()
-        return self
-
     def hear(self, api: DataApi, answers: Sequence[Any]) -> None:
-        """Take in what the API says to `endpoints`."""
+        """Take in what the API says to `endpoints`; after that, nothing is left to ask for."""
+        asked, self.endpoints = self.endpoints, ()
         if len(answers) > 1:
             user: User | AcmeError | None = answers[0]
             if user is None:
                 # What was said of an unknown user's purchases must not outlive that: he may come to exist.
-                api.forget(self.endpoints[-1])
+                api.forget(asked[-1])
                 self.error = UserNotFound(self.username)
                 return
             if isinstance(user, AcmeError):

@@ -168,7 +168,8 @@ class DataApi:
         paths = [endpoint.path for endpoint in endpoints]
         for path in paths:
             self._answers.pop(path, None)
-            self._stand_ins.pop(path, None)
+        for path in self._stand_ins.keys() & paths:
+            del self._stand_ins[path]
         if settled:
             self._settled.update(paths)
 
