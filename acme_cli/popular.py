@@ -54,14 +54,14 @@ def rankings(
     The names come in batches; an empty one says that the next may take a while. `listed` says that all of them are
     known to exist. What users' products have in common is asked for and counted once. Memory grows with the number of
     products, and with that of users only where the cache does not remember what they bought. Raises ApiError or
-    ApiUnreachable once the API is dead and stored data does not help.
+    ApiUnreachable once the API is dead and old data has stood in for nobody.
     """
     tallies: dict[int, Tally] = {}
     failed: dict[int, AcmeError] = {}
     known: dict[str, _Customer] = {}
-    recent: dict[str, _Customer] = {}
+    failures: dict[str, _Customer] = {}
     windows = (
-        _Window([recent.get(name) or known.get(name) or _Customer.of(name, limit, listed=listed) for name in names])
+        _Window([known.get(name) or _Customer.of(name, limit, listed=listed) for name in names])
         for names in _batches(usernames)
     )
 
@@ -91,7 +91,7 @@ def rankings(
             counted = map(tallies.__getitem__, customer.product_ids)
             excluded = (customer.username, customer.spelt) if exclude_self else ()
             return Ranking(customer.username, rank(counted, excluded=excluded))
-        if isinstance(error, ApiError | ApiUnreachable) and api.is_dead():
+        if api.is_dead and api.failure is None and isinstance(error, ApiError | ApiUnreachable):
             raise error
         return Ranking(customer.username, error=error)
 
@@ -102,8 +102,9 @@ def rankings(
         unknown = dict.fromkeys(filterfalse(tallies.__contains__, wanted))
         new = {one: endpoints.of_product(one) for one in unknown if one not in failed}
         # A name may come again, soon or much later; then the cache knows it, but for those who failed.
-        recent = {customer.username: customer for customer in window.customers}
-        known.update({name: one for name, one in recent.items() if one.error} if api.stores else recent)
+        named = {customer.username: customer for customer in window.customers}
+        failures.update({name: one for name, one in named.items() if one.error})
+        known = failures | named if api.stores else known | named
         coming = next(windows, None)
         due = deque(window.customers)
         asked = [*chain.from_iterable(new.values()), *(coming.endpoints if coming else ())]

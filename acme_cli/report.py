@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from .data_api.client import DataApi
-from .errors import AcmeError, OfflineMiss, UserNotFound
+from .errors import AcmeError, ApiError, ApiUnreachable, UserNotFound
 from .models import Failure, Record
 from .popular import rankings
 
@@ -39,8 +39,9 @@ def records(
 ) -> Iterator[Record]:
     """Yield a record for each user of the shard, as soon as it is known. Parameters and errors are those of `rankings`.
 
-    A record's index is the user's place among all names. With `fail_fast` the first user's error is raised. Raises
-    OfflineMiss if nothing was stored of any user.
+    A record's index is the user's place among all names. With `fail_fast` the first user's error is raised. Raises that
+    of the first one, too, if nothing is known of any user: nothing was stored, and the API was not asked or made no
+    sense.
     """
     indexes: deque[int] = deque()
 
@@ -52,24 +53,23 @@ def records(
             indexes.extend(index for index, _ in kept)
             yield [name for _, name in kept]
 
-    missed: OfflineMiss | None = None
-    others = 0
+    lost: AcmeError | None = None
+    found = False
     for ranking in rankings(api, in_shard(), limit=limit, since=since, exclude_self=exclude_self, listed=listed):
         error = ranking.error
         if error is not None and fail_fast:
             raise error
-        if isinstance(error, OfflineMiss):
-            missed = missed or error
-        else:
-            others += 1
+        if isinstance(error, ApiError | ApiUnreachable):
+            lost = lost or error
+        found = found or error is None
         if isinstance(error, UserNotFound):
             error = UserNotFound(ranking.username, not_found_hint)
         # A name that is no text, of a file in another encoding, is shown as far as JSON can hold it.
         username = ranking.username.encode("utf-8", "backslashreplace").decode()
         told = None if error is None else failure(error)
         yield Record(indexes.popleft(), username, tuple(ranking.products), told)
-    if missed is not None and not others:
-        raise missed
+    if lost is not None and not found and not api.was_heard:
+        raise lost
 
 
 def failure(error: AcmeError) -> Failure:

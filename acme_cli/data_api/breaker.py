@@ -14,16 +14,13 @@ class Breaker:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._failed: set[str] = set()
-        self._alive = False
+        self.was_heard = False
+        """Whether any answer made sense."""
         self.tripped: AcmeError | None = None
-
-    def is_dead(self) -> bool:
-        """Return whether too many have failed, or some and all of them."""
-        return self.tripped is not None or bool(self._failed and not self._alive)
 
     def succeeded(self) -> None:
         """Note that the API gave an answer that makes sense."""
-        self._alive = True
+        self.was_heard = True
         if self._failed:
             with self._lock:
                 self._failed.clear()

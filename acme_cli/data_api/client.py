@@ -177,9 +177,15 @@ class DataApi:
         """Remove what is stored of the endpoint."""
         self._store.delete(self._key(endpoint.path))
 
+    @property
     def is_dead(self) -> bool:
-        """Return whether nothing more is asked, since so many requests in a row have failed, or none ever succeeded."""
-        return self._transport is not None and self._transport.is_dead()
+        """Whether nothing more is asked, since so many requests in a row have failed."""
+        return self._transport is not None and self._transport.is_dead
+
+    @property
+    def was_heard(self) -> bool:
+        """Whether any response made sense."""
+        return self._transport is not None and self._transport.was_heard
 
     @property
     def stores(self) -> bool:
@@ -196,7 +202,8 @@ class DataApi:
         if not asked:
             return []
         self.answered += len(asked)
-        self._load(asked, stored)
+        if self._load(asked, stored) == len(asked):
+            return []
         missing = [endpoint for endpoint in asked.values() if endpoint.path not in self._answers]
         if not self._policy.offline:
             return missing
@@ -204,10 +211,10 @@ class DataApi:
         self._answers.update((one.path, self._offline(one, stored.get(one.path), now)) for one in missing)
         return []
 
-    def _load(self, asked: Mapping[str, Endpoint[Any]], stored: dict[str, Stored]) -> None:
+    def _load(self, asked: Mapping[str, Endpoint[Any]], stored: dict[str, Stored]) -> int:
         """Answer, of what is asked by key, what is stored and fresh; put into `stored` what is only stored.
 
-        On the way learn what is known of the limit's cap.
+        Return how many were answered. On the way learn what is known of the limit's cap.
         """
         answers = self._answers
         before = len(answers)
@@ -217,17 +224,19 @@ class DataApi:
         fresh_after = self._policy.fresh_after(now)
         self._recall_cap(cap_key, found.pop(cap_key, b""), now)
         for key, data in found.items():
-            endpoint = asked[key]
             try:
+                endpoint = asked[key]
                 fetched_at, body = verified(key, data)
                 value = endpoint.decode(body)
-            except (DamagedEntry, ValueError, RecursionError):
-                continue  # what cannot be read is asked for again
+            except (KeyError, DamagedEntry, ValueError, RecursionError):
+                continue  # what cannot be read, or has another name in the table than in the index, is asked for again
             if fresh_after < fetched_at <= now:
                 answers[endpoint.path] = value, fetched_at
             else:
                 stored[endpoint.path] = Stored(Entry(fetched_at, vouched(data), body), value)
-        self.cached += len(answers) - before
+        answered = len(answers) - before
+        self.cached += answered
+        return answered
 
     def _recall_cap(self, key: str, data: bytes, now: float) -> None:
         with suppress(DamagedEntry, ValueError):

@@ -128,9 +128,15 @@ class Transport:
         """Note that the response to GET `path` made none."""
         self._breaker.failed(path, error)
 
+    @property
     def is_dead(self) -> bool:
-        """Return whether too many URLs in a row have failed to ask for more, or some and no other succeeded."""
-        return self._breaker.is_dead()
+        """Whether too many URLs in a row have failed to ask for more."""
+        return self._breaker.tripped is not None
+
+    @property
+    def was_heard(self) -> bool:
+        """Whether any response made sense."""
+        return self._breaker.was_heard
 
     def close(self) -> None:
         """Close the connections."""

@@ -466,6 +466,19 @@ def test_a_failure_that_is_kept_keeps_no_response_alive(world: World) -> None:
         assert failure.__traceback__ is None
 
 
+def test_an_entry_with_another_name_than_was_asked_for_is_ignored() -> None:
+    """A bit that flipped in the table, while the index still has the key, gives it another one."""
+
+    class Renaming(MemoryStore):
+        def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
+            return {f"{key}~": data for key, data in super().get_many(keys).items()}
+
+    world = World(store=Renaming())
+    first = world.ask(ANN, endpoints.product(1))
+    assert world.ask(ANN, endpoints.product(1)) == first
+    assert len(world.shop.log) == 4
+
+
 @pytest.mark.parametrize(
     "change",
     [

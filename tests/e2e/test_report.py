@@ -279,6 +279,25 @@ def test_an_api_that_never_makes_sense_leaves_the_old_file(
     assert len(shop.log) < 60
 
 
+@pytest.mark.parametrize("options", [[], ["--ttl", "0"], ["--refresh"]], ids=["fresh", "stale", "refresh"])
+@pytest.mark.parametrize("place", [0, 10, 19])
+@pytest.mark.parametrize("dead", [False, True], ids=["one", "all"])
+def test_who_fails_takes_nobody_along_whom_stored_data_helps(
+    report: Reporter, shop: "Shop", options: list[str], place: int, dead: bool
+) -> None:
+    names = [f"u{number}" for number in range(20)]
+    stored = [name for name in names if name != names[place]]
+    before = {record["username"]: record["products"] for record in report.lines(*stored)}
+    shop.fail(500, path="" if dead else f"users/{names[place]}")
+    ran = report(*names, *options, "--format", "json", "-q")
+    assert ran.code == 6, ran.err
+    document = json.loads(ran.out)
+    users = document["users"]
+    assert {user["username"]: user["products"] for user in users if user["error"] is None} == before
+    assert [user["username"] for user in users if user["error"]] == [names[place]]
+    assert bool(document["data"]["outage"]) is bool(dead and options)
+
+
 def test_offline_with_nothing_stored_leaves_the_old_file(report: Reporter, acme: "Acme") -> None:
     (acme.folder / "out").write_text("old")
     assert report("ann", "u1", "--offline", "-q", "-o", "out").code == 5
