@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 ROUNDS = {
     "flips": (6, 300),
+    "flips in names": (12, 200),
     "truncations": (2, 60),
     "zeroed pages": (2, 60),
     "damaged logs": (4, 60),

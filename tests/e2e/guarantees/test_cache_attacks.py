@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import random
+import re
 import shutil
 import subprocess
 import time
@@ -224,6 +225,12 @@ def flip(data: bytearray, draw: random.Random) -> None:
     data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
 
 
+def flip_in_names(data: bytearray, draw: random.Random) -> None:
+    """Flip a bit of a key: in the table, or in the index that leads there."""
+    names = [found.start() for found in re.finditer(rb"(users|products|purchases)/", data)]
+    data[draw.choice(names) + draw.randrange(10)] ^= 1 << draw.randrange(8)
+
+
 def truncate(data: bytearray, draw: random.Random) -> None:
     del data[draw.choice([0, 1, 16, 100, draw.randrange(len(data)), len(data) - 1]) :]
 
@@ -234,7 +241,8 @@ def zero_pages(data: bytearray, draw: random.Random) -> None:
 
 
 @pytest.mark.parametrize(
-    ("attack", "damage"), [("flips", flip), ("truncations", truncate), ("zeroed pages", zero_pages)]
+    ("attack", "damage"),
+    [("flips", flip), ("flips in names", flip_in_names), ("truncations", truncate), ("zeroed pages", zero_pages)],
 )
 def test_c3_damage_never_changes_an_answer(
     stored: Stored, rounds: Rounds, attack: str, damage: Callable[[bytearray, random.Random], None]
