@@ -59,9 +59,9 @@ def rankings(
     tallies: dict[int, Tally] = {}
     failed: dict[int, AcmeError] = {}
     known: dict[str, _Customer] = {}
-    failures: dict[str, _Customer] = {}
+    recent: dict[str, _Customer] = {}
     windows = (
-        _Window([known.get(name) or _Customer.of(name, limit, listed=listed) for name in names])
+        _Window([recent.get(name) or known.get(name) or _Customer.of(name, limit, listed=listed) for name in names])
         for names in _batches(usernames)
     )
 
@@ -102,9 +102,8 @@ def rankings(
         unknown = dict.fromkeys(filterfalse(tallies.__contains__, wanted))
         new = {one: endpoints.of_product(one) for one in unknown if one not in failed}
         # A name may come again, soon or much later; then the cache knows it, but for those who failed.
-        named = {customer.username: customer for customer in window.customers}
-        failures.update({name: one for name, one in named.items() if one.error})
-        known = failures | named if api.stores else known | named
+        recent = {customer.username: customer for customer in window.customers}
+        known.update({name: one for name, one in recent.items() if one.error} if api.stores else recent)
         coming = next(windows, None)
         due = deque(window.customers)
         asked = [*chain.from_iterable(new.values()), *(coming.endpoints if coming else ())]
